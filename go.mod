@@ -1,0 +1,3 @@
+module github.com/leatlog/leat
+
+go 1.26
