@@ -100,12 +100,47 @@ func (b *Builder) Append(ts int64, key, value []byte, headers []RecordHeader) er
 // offset. Deltas must grow from record to record, else it is ErrOffsetDelta.
 // Compaction, which leaves gaps, needs it.
 func (b *Builder) AppendDelta(delta int32, ts int64, key, value []byte, headers []RecordHeader) error {
-	if delta < 0 || (b.n > 0 && delta <= b.last) {
-		return ErrOffsetDelta
+	tail := 1
+	if len(headers) > 0 {
+		tail = headersSize(headers)
 	}
-	firstTS := b.base
-	if b.n == 0 && !b.fixed {
-		firstTS = ts
+	p, err := b.append(delta, ts, key, value, tail)
+	if err != nil {
+		return err
+	}
+	if len(headers) == 0 {
+		b.buf[p] = 0
+	} else {
+		putHeaders(b.buf, p, headers)
+	}
+	return nil
+}
+
+// appendRecord is AppendDelta for a record that an Iterator returned, whose
+// headers are copied as they are. Its attributes, unused in Kafka, become 0.
+func (b *Builder) appendRecord(r *Record, delta int32) error {
+	count := uint64(r.NumHeaders) << 1
+	p, err := b.append(delta, r.Timestamp, r.Key, r.Value, varintLen(count)+len(r.RawHeaders))
+	if err != nil {
+		return err
+	}
+	p = putVarint(b.buf, p, count)
+	copy(b.buf[p:], r.RawHeaders)
+	return nil
+}
+
+// append adds a record but for its last tail bytes, header count and
+// headers, for which it makes room at the returned index.
+func (b *Builder) append(delta int32, ts int64, key, value []byte, tail int) (p int, err error) {
+	if delta < 0 || (b.n > 0 && delta <= b.last) {
+		return 0, ErrOffsetDelta
+	}
+	firstTS, maxTS := b.base, max(b.max, ts)
+	if b.n == 0 {
+		maxTS = ts
+		if !b.fixed {
+			firstTS = ts
+		}
 	}
 	tsDelta := zigzag(ts - firstTS)
 	// A length below zero is null. In zigzag that is 1.
@@ -117,19 +152,14 @@ func (b *Builder) AppendDelta(delta int32, ts int64, key, value []byte, headers 
 		valueLen = 1
 	}
 	body := 1 + varintLen(tsDelta) + varintLen(uint64(delta)<<1) +
-		varintLen(keyLen) + len(key) + varintLen(valueLen) + len(value)
-	if len(headers) == 0 {
-		body++
-	} else {
-		body += headersSize(headers)
-	}
-	p := len(b.buf)
+		varintLen(keyLen) + len(key) + varintLen(valueLen) + len(value) + tail
+	p = len(b.buf)
 	if p == 0 {
 		p = HeaderSize
 	}
 	end := p + varintLen(uint64(body)<<1) + body
 	if uint(end) > maxBatchBytes {
-		return &TooLargeError{Size: end, Limit: maxBatchBytes}
+		return 0, &TooLargeError{Size: end, Limit: maxBatchBytes}
 	}
 	if end > cap(b.buf) {
 		b.grow(end)
@@ -143,20 +173,9 @@ func (b *Builder) AppendDelta(delta int32, ts int64, key, value []byte, headers 
 	p += copy(buf[p:], key)
 	p = putVarint(buf, p, valueLen)
 	p += copy(buf[p:], value)
-	if len(headers) == 0 {
-		buf[p] = 0
-	} else {
-		putHeaders(buf, p, headers)
-	}
-	b.buf = buf
-	if b.n == 0 {
-		b.base, b.max = firstTS, ts
-	} else if ts > b.max {
-		b.max = ts
-	}
+	b.buf, b.base, b.max, b.last = buf, firstTS, maxTS, delta
 	b.n++
-	b.last = delta
-	return nil
+	return p, nil
 }
 
 // grow makes cap(b.buf) at least n.

@@ -61,6 +61,10 @@ func (it *Iterator) Reset(batch []byte, d *Decompressor) error {
 			return err
 		}
 	}
+	if int64(h.NumRecords)*minRecordSize > int64(len(body)) {
+		it.err = h.corrupt("%d records in %d unpacked bytes", h.NumRecords, len(body))
+		return it.err
+	}
 	it.hdr = h
 	it.buf = body
 	it.left = h.NumRecords
