@@ -1,0 +1,54 @@
+# Needs Go and make, a C compiler for the race detector, and bash for fuzzing.
+# Go fetches the rest.
+
+FUZZTIME ?= 5s
+BENCH ?= .
+BENCHTIME ?= 1s
+
+# Everything that is a module of its own below this one.
+MODULES := $(patsubst %/go.mod,%,$(wildcard */go.mod))
+
+.PHONY: test check gofmt vet tidy lint race fuzz examples modules bench api
+
+# What the README tells everyone to run.
+test:
+	go test ./...
+
+# What a change must pass: all that .ci/run does.
+check: gofmt vet tidy lint race fuzz examples modules
+
+gofmt:
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "run gofmt -w on:"; echo "$$files"; exit 1; fi
+
+vet:
+	go vet ./...
+
+tidy:
+	go mod tidy -diff
+	@for m in $(MODULES); do echo "cd $$m && go mod tidy -diff"; (cd $$m && go mod tidy -diff) || exit 1; done
+
+lint:
+	go tool -modfile=tools/go.mod staticcheck ./...
+
+race:
+	go test -race ./...
+
+# make fuzz FUZZTIME=10m for a long one.
+fuzz:
+	FUZZTIME=$(FUZZTIME) tools/fuzz.sh
+
+# Each example is a program that checks its own outcome: exit status 0 is right.
+examples:
+	@for dir in $(sort $(dir $(wildcard examples/*/*.go))); do echo "go run ./$$dir"; go run ./$$dir || exit 1; done
+
+# The modules of their own build, and so do their tests; tools has no package.
+modules:
+	@for m in $(filter-out tools,$(MODULES)); do echo "cd $$m && go vet ./..."; (cd $$m && go vet ./...) || exit 1; done
+
+# make bench BENCH=Produce BENCHTIME=5s
+bench:
+	cd bench && go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 0 ./...
+
+# Rewrites the listing of the exported API after a change of it that is meant.
+api:
+	go test ./internal/apitest -update
