@@ -1,0 +1,425 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/leatlog/leat/internal/base"
+	"github.com/leatlog/leat/internal/recordbatch"
+)
+
+const (
+	// maxCommitBytes is where a commit stops taking more batches; one batch may
+	// be larger.
+	maxCommitBytes = 4 << 20
+	// maxCommitsInFlight lets one commit be built while the one before it is
+	// being fsynced.
+	maxCommitsInFlight = 2
+)
+
+// Append is one batch on its way into a partition.
+type Append struct {
+	Partition *Partition
+	// Batch is sealed, and decoded in Header. It belongs to the store.
+	Batch  []byte
+	Header recordbatch.Header
+	// Epoch is stamped as the batch's leader epoch.
+	Epoch base.LeaderEpoch
+
+	// BaseOffset is what the first record got; for a retry of a batch that is
+	// already stored, what it got then.
+	BaseOffset base.Offset
+	// Duplicate says that the batch was there already and was not stored again.
+	Duplicate bool
+	// Err says why this batch was refused: a *SequenceError or
+	// ErrPartitionDropped. The other batches of the call are not affected.
+	Err error
+}
+
+// task is what a commit is made of: batches to append, or another change.
+type task struct {
+	appends []*Append
+	// build adds a change to the commit. It runs alone, after everything that
+	// was committed before, and sees all of that. On an error it must have added
+	// nothing.
+	build func(b *pebble.Batch) error
+	// applied, if set, runs when the change is in the write-ahead log's buffer.
+	applied func()
+	// published, if set, runs when the change is durable, in commit order.
+	published func()
+
+	err  error
+	wake chan signal // of capacity 1: one signal lead at most, then one done
+}
+
+type signal int8
+
+const (
+	signalLead signal = iota
+	signalDone
+)
+
+// committer makes commits out of tasks. There is no goroutine of its own: the
+// caller whose task is the oldest becomes the leader, takes along what waits,
+// writes it, and hands the lead over before it waits for its fsync.
+//
+// The interleaving to mind: commit 2 may learn of its fsync before commit 1,
+// although the log's order made both durable. A commit therefore publishes only
+// after the one before it has, through the chain of done channels; so the high
+// watermark never skips and tasks complete in commit order.
+type committer struct {
+	mu       sync.Mutex
+	idle     sync.Cond // on mu: no task waits and no commit is under way
+	queue    []*task
+	leading  bool
+	inFlight int
+	lastDone chan struct{} // closed when the newest commit has published
+}
+
+var taskPool = sync.Pool{New: func() any { return &task{wake: make(chan signal, 1)} }}
+
+// Append stores batches, in order, and returns when they are durable. Batches
+// that were refused carry their own Err; the returned error means that none of
+// them may count as stored: ErrClosed or ErrFailed.
+//
+// applied, if not nil, runs once the batches are ordered and handed to the
+// operating system's side of the log, before they are durable and readable
+// (acks=1); it must not block.
+//
+// Append may be called concurrently. Two calls for one partition are ordered
+// as they enter.
+func (s *Store) Append(appends []*Append, applied func()) error {
+	t := taskPool.Get().(*task)
+	t.appends, t.applied = appends, applied
+	err := s.commit(t)
+	wake := t.wake
+	*t = task{wake: wake}
+	taskPool.Put(t)
+	return err
+}
+
+// commit runs a task and waits until it is durable.
+func (s *Store) commit(t *task) error {
+	c := &s.committer
+	c.mu.Lock()
+	if err := s.usable(); err != nil {
+		c.mu.Unlock()
+		return err
+	}
+	c.queue = append(c.queue, t)
+	lead := c.takeLeadLocked() != nil
+	c.mu.Unlock()
+	if lead {
+		s.lead()
+		// The oldest task leads, so ours was in the commit just made.
+		return t.err
+	}
+	if <-t.wake == signalLead {
+		s.lead()
+	}
+	return t.err
+}
+
+// drain waits until the last commit has completed.
+func (c *committer) drain() {
+	c.mu.Lock()
+	for c.leading || c.inFlight > 0 || len(c.queue) > 0 {
+		c.idle.Wait()
+	}
+	c.mu.Unlock()
+}
+
+// takeLeadLocked makes the oldest task's caller the leader if nobody leads and
+// a commit may start; it returns that task.
+func (c *committer) takeLeadLocked() *task {
+	if c.leading || len(c.queue) == 0 || c.inFlight >= maxCommitsInFlight {
+		return nil
+	}
+	c.leading = true
+	return c.queue[0]
+}
+
+// lead makes one commit out of what waits. The caller's task is the oldest.
+func (s *Store) lead() {
+	c := &s.committer
+	c.mu.Lock()
+	n, size := 0, 0
+	for n < len(c.queue) && (n == 0 || size < maxCommitBytes) {
+		for _, a := range c.queue[n].appends {
+			size += len(a.Batch)
+		}
+		n++
+	}
+	tasks := make([]*task, n)
+	copy(tasks, c.queue)
+	rest := copy(c.queue, c.queue[n:])
+	clear(c.queue[rest:])
+	c.queue = c.queue[:rest]
+	before := c.lastDone
+	done := make(chan struct{})
+	c.lastDone = done
+	c.inFlight++
+	c.mu.Unlock()
+
+	b := s.newBatch()
+	err := s.write(b, tasks)
+	if err == nil {
+		for _, t := range tasks {
+			if t.applied != nil && t.err == nil {
+				t.applied()
+			}
+		}
+	}
+
+	c.mu.Lock()
+	c.leading = false
+	next := c.takeLeadLocked()
+	c.mu.Unlock()
+	if next != nil {
+		next.wake <- signalLead
+	}
+
+	if err == nil && !b.Empty() {
+		if err = b.SyncWait(); err != nil {
+			err = s.fail(fmt.Errorf("fsync of the write-ahead log: %w", err))
+		}
+	}
+	if before != nil {
+		<-before
+		// A commit that wrote nothing, or whose fsync succeeded after an earlier
+		// one failed, is not better off than the earlier one.
+		if err == nil {
+			err = s.usableDisk()
+		}
+	}
+	if err == nil {
+		s.publish(tasks)
+	}
+	s.releaseBatch(b, err)
+	close(done)
+
+	c.mu.Lock()
+	c.inFlight--
+	next = c.takeLeadLocked()
+	if c.inFlight == 0 && next == nil {
+		c.idle.Broadcast()
+	}
+	c.mu.Unlock()
+	if next != nil {
+		next.wake <- signalLead
+	}
+	for i, t := range tasks {
+		if err != nil {
+			t.err = err
+		}
+		if i > 0 {
+			t.wake <- signalDone
+		}
+	}
+}
+
+// write builds the Pebble batch and applies it without waiting for its fsync.
+func (s *Store) write(b *pebble.Batch, tasks []*task) (err error) {
+	if err := s.usableDisk(); err != nil {
+		return err
+	}
+	// Pebble panics where it cannot go on, a failing write-ahead log included.
+	defer func() {
+		if r := recover(); r != nil {
+			err = s.fail(fmt.Errorf("writing to the database: %v", r))
+		}
+	}()
+	for _, t := range tasks {
+		if t.build != nil {
+			t.err = t.build(b)
+		}
+		for _, a := range t.appends {
+			if err := a.Partition.append(b, a); err != nil {
+				return s.fail(err)
+			}
+		}
+	}
+	if b.Empty() {
+		return nil
+	}
+	if err := s.db.ApplyNoSyncWait(b, pebble.Sync); err != nil {
+		return s.fail(fmt.Errorf("writing to the database: %w", err))
+	}
+	return s.usableDisk() // Pebble reports some failures through its logger only
+}
+
+// append adds one batch to the commit. Only the leader calls it.
+func (p *Partition) append(b *pebble.Batch, a *Append) error {
+	app := &p.app
+	h := &a.Header
+	if app.dropped {
+		a.Err = ErrPartitionDropped
+		return nil
+	}
+	span := h.LastOffsetDelta + 1
+	if h.ProducerID >= 0 {
+		retry, err := app.producers.check(p.id, h.ProducerID, h.ProducerEpoch, h.BaseSequence, span)
+		if err != nil {
+			a.Err = err
+			return nil
+		}
+		if retry != nil {
+			a.Duplicate, a.BaseOffset = true, retry.baseOffset
+			return nil
+		}
+	}
+	a.BaseOffset = app.next
+	app.epoch = a.Epoch
+	recordbatch.SetBaseOffset(a.Batch, a.BaseOffset)
+	recordbatch.SetLeaderEpoch(a.Batch, a.Epoch)
+	app.next += base.Offset(span)
+	app.maxTimestamp = max(app.maxTimestamp, h.MaxTimestamp)
+	app.bytesTotal += uint64(len(a.Batch))
+	app.recordsTotal += uint64(h.NumRecords)
+
+	op := b.SetDeferred(entryKeyLen, len(a.Batch))
+	putEntryKey(op.Key, kindData, p.id, a.BaseOffset)
+	copy(op.Value, a.Batch)
+	if err := op.Finish(); err != nil {
+		return err
+	}
+	e := indexEntry{
+		lastOffsetDelta: h.LastOffsetDelta,
+		records:         h.NumRecords,
+		size:            int32(len(a.Batch)),
+		epoch:           a.Epoch,
+		maxTimestamp:    app.maxTimestamp,
+		bytesTotal:      app.bytesTotal,
+		recordsTotal:    app.recordsTotal,
+		producerID:      h.ProducerID,
+		producerEpoch:   h.ProducerEpoch,
+		baseSequence:    h.BaseSequence,
+	}
+	if err := p.setIndex(b, a.BaseOffset, &e); err != nil {
+		return err
+	}
+	if h.ProducerID >= 0 {
+		app.producers.record(h.ProducerID, h.ProducerEpoch, h.BaseSequence, span, a.BaseOffset, h.MaxTimestamp)
+	}
+	if app.sinceSnapshot++; app.sinceSnapshot >= producerSnapshotEvery {
+		app.sinceSnapshot = 0
+		app.producers.expire(p.store.opts.Clock.Now().Add(-p.store.opts.ProducerIDExpiration).UnixMilli())
+		return b.Set(partitionKey(kindProducers, p.id), app.producers.encode(app.next), nil)
+	}
+	return nil
+}
+
+func (p *Partition) setIndex(b *pebble.Batch, at base.Offset, e *indexEntry) error {
+	var buf [128]byte
+	v := e.appendTo(buf[:0])
+	op := b.SetDeferred(entryKeyLen, len(v))
+	putEntryKey(op.Key, kindIndex, p.id, at)
+	copy(op.Value, v)
+	return op.Finish()
+}
+
+// publish lets readers see what became durable. One commit publishes at a time.
+func (s *Store) publish(tasks []*task) {
+	for _, t := range tasks {
+		for _, a := range t.appends {
+			if a.Err == nil && !a.Duplicate {
+				a.Partition.publish(a)
+			}
+		}
+		if t.published != nil && t.err == nil {
+			t.published()
+		}
+	}
+}
+
+func (p *Partition) publish(a *Append) {
+	last := a.BaseOffset + base.Offset(a.Header.LastOffsetDelta)
+	b := tailBatch{base: a.BaseOffset, last: last, bytes: a.Batch}
+	p.mu.Lock()
+	p.tail.push(b)
+	p.hw.Store(int64(last) + 1)
+	p.wakeLocked()
+	p.mu.Unlock()
+	p.bytes.Add(int64(len(a.Batch)))
+	p.records.Add(int64(a.Header.NumRecords))
+	if a.Header.MaxTimestamp > p.maxTime.Load() {
+		p.maxTime.Store(a.Header.MaxTimestamp)
+	}
+	p.store.tail.added(p, b)
+	p.store.counters.appendedBatches.Add(1)
+	p.store.counters.appendedRecords.Add(int64(a.Header.NumRecords))
+	p.store.counters.appendedBytes.Add(int64(len(a.Batch)))
+}
+
+// Tx is a change of settings and partitions that becomes durable as a whole.
+type Tx struct {
+	s         *Store
+	b         *pebble.Batch
+	ordered   []func()
+	published []func()
+}
+
+// Update runs fn and stores what it did, all or nothing, and returns when that
+// is durable. fn runs alone: no append and no other Update is between what it
+// reads and what it writes; it must be short and must not call Append or Update.
+// An error of fn undoes what it did and is returned as it is.
+func (s *Store) Update(fn func(tx *Tx) error) error {
+	tx := &Tx{s: s}
+	return s.commit(&task{
+		wake: make(chan signal, 1),
+		build: func(b *pebble.Batch) error {
+			tx.b = s.db.NewBatch()
+			err := fn(tx)
+			if err == nil && !tx.b.Empty() {
+				err = b.Apply(tx.b, nil)
+			}
+			if err == nil {
+				for _, f := range tx.ordered {
+					f()
+				}
+			}
+			return errors.Join(err, tx.b.Close())
+		},
+		published: func() {
+			for _, f := range tx.published {
+				f()
+			}
+		},
+	})
+}
+
+// Get returns the setting of the given name.
+func (tx *Tx) Get(name string) (value []byte, ok bool, err error) { return tx.s.Get(name) }
+
+// Set writes a setting.
+func (tx *Tx) Set(name string, value []byte) error { return tx.b.Set(metaKey(name), value, nil) }
+
+// Delete removes a setting.
+func (tx *Tx) Delete(name string) error { return tx.b.Delete(metaKey(name), nil) }
+
+// OnDurable runs fn once the change is durable, before Update returns and
+// before any later change is durable.
+func (tx *Tx) OnDurable(fn func()) { tx.published = append(tx.published, fn) }
+
+// DropPartition removes a partition with all that it holds. Appends and reads
+// get ErrPartitionDropped from then on; the id must not be used again.
+func (tx *Tx) DropPartition(p *Partition) error {
+	for _, kind := range []byte{kindData, kindIndex, kindState, kindProducers} {
+		if err := tx.b.DeleteRange(partitionKey(kind, p.id), partitionKey(kind, p.id+1), nil); err != nil {
+			return err
+		}
+	}
+	tx.ordered = append(tx.ordered, func() { p.app.dropped = true })
+	tx.OnDurable(func() {
+		p.mu.Lock()
+		p.dropped = true
+		p.tail = tailRing{}
+		p.wakeLocked()
+		p.mu.Unlock()
+		tx.s.forget(p)
+	})
+	return nil
+}

@@ -1,0 +1,60 @@
+// Package store keeps the partitions of one node in one Pebble database. It is
+// the only importer of Pebble.
+//
+// # Nouns
+//
+// A Store is the database and its commit pipeline. A Partition is one key range
+// of it: record batches in the order of their offsets. A batch is Kafka's
+// RecordBatch v2 and is stored byte for byte; the store stamps the base offset
+// and the leader epoch, which lie outside its checksum.
+//
+// # Guarantees
+//
+//   - Append returns once the batches are in the write-ahead log and the log is
+//     fsynced. All that arrives while an fsync runs shares the next one.
+//   - Nothing can be read before it is durable: readers are bounded by the high
+//     watermark, which moves after the fsync, never by what Pebble shows.
+//   - The write-ahead log is one, so that a crash loses a suffix of what was
+//     written and never a piece from its middle. An offset that was
+//     acknowledged is not given out again.
+//   - Every batch read from disk is checked against its CRC-32C. A bad one is
+//     an error that names partition and offset; it is never returned.
+//   - When the disk fails, the Store fails: every later write is refused with
+//     the first error (ErrFailed). The process is left alone.
+//
+// # Keys
+//
+// Integers are big-endian, so that a partition is one range in offset order.
+//
+//	kind  key                        value
+//	0x01  name                       a setting of the node: format, topics, producer ids
+//	0x02  partition                  partition state: what the removed prefix left behind
+//	0x03  partition                  producer snapshot: the idempotence state at an offset
+//	0x07  partition | position       RecordBatch v2, as the producer sent it
+//	0x09  partition | base offset    index entry of that batch
+//
+// A position is the base offset of the batch on a standalone node. 0x04 to 0x06
+// and 0x08 are kept for the Raft log.
+//
+// Values under 0x07 go to Pebble's blob files and are not rewritten by
+// compactions. The index entry is small and lives in the tables; it is what
+// recovery, lookup by time, retention and the idempotence state are made from,
+// so that none of them reads a batch:
+//
+//	version  1 byte    1
+//	flags    1 byte    bit 0: producer fields follow
+//	uvarint  last offset delta
+//	uvarint  records in the batch
+//	uvarint  bytes of the batch
+//	uvarint  leader epoch + 1
+//	varint   highest timestamp of the partition up to here, ms
+//	uvarint  bytes appended to the partition up to here, this batch included
+//	uvarint  records appended to the partition up to here
+//	uvarint  producer id, producer epoch, base sequence   (flag bit 0)
+//
+// # Who owns the bytes
+//
+// A batch given to Append belongs to the store from then on: it is kept in the
+// tail cache and handed to readers as it is. What Read returns must not be
+// written to; it stays valid for as long as the caller holds it.
+package store

@@ -1,0 +1,162 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/leatlog/leat/internal/base"
+)
+
+// Partition is one partition's key range. It is obtained from Store.Partition,
+// there is one per id, and all methods may be called concurrently.
+type Partition struct {
+	id    base.PartitionID
+	store *Store
+
+	// hw bounds the readers; it moves only once the batches below are durable.
+	hw       atomic.Int64
+	logStart atomic.Int64
+	bytes    atomic.Int64 // stored: appended less removed
+	records  atomic.Int64
+	maxTime  atomic.Int64
+
+	// app belongs to the commit leader; nobody else touches it.
+	app appendState
+
+	// maintenance serialises the work that removes: trim, compaction.
+	maintenance sync.Mutex
+
+	mu       sync.RWMutex // lock order: maintenance before mu
+	tail     tailRing
+	watchers []chan<- struct{}
+	dropped  bool
+}
+
+// appendState is where the next batch goes.
+type appendState struct {
+	partitionState
+	epoch         base.LeaderEpoch
+	producers     producerTable
+	sinceSnapshot int
+	dropped       bool
+}
+
+// ID returns the id that the partition was opened with.
+func (p *Partition) ID() base.PartitionID { return p.id }
+
+// HighWatermark is the offset after the last record that may be read: all below
+// is durable.
+func (p *Partition) HighWatermark() base.Offset { return base.Offset(p.hw.Load()) }
+
+// LogStart is the first offset that may be read; retention and DeleteRecords
+// move it.
+func (p *Partition) LogStart() base.Offset { return base.Offset(p.logStart.Load()) }
+
+// SizeBytes is what the batches of the partition take, as they are stored and
+// without Pebble's overhead.
+func (p *Partition) SizeBytes() int64 { return p.bytes.Load() }
+
+// Records counts the stored records, those below LogStart in a batch that is
+// still needed included.
+func (p *Partition) Records() int64 { return p.records.Load() }
+
+// MaxTimestamp is the highest record timestamp ever appended, in ms, or -1.
+func (p *Partition) MaxTimestamp() int64 { return p.maxTime.Load() }
+
+// Watch makes the partition send on c, without blocking, whenever the high
+// watermark or the log start moved or the partition was dropped. c should have
+// room for one. Unwatch ends it.
+func (p *Partition) Watch(c chan<- struct{}) {
+	p.mu.Lock()
+	p.watchers = append(p.watchers, c)
+	p.mu.Unlock()
+}
+
+// Unwatch ends one Watch of c.
+func (p *Partition) Unwatch(c chan<- struct{}) {
+	p.mu.Lock()
+	if i := slices.Index(p.watchers, c); i >= 0 {
+		p.watchers = slices.Delete(p.watchers, i, i+1)
+	}
+	p.mu.Unlock()
+}
+
+func (p *Partition) wakeLocked() {
+	for _, c := range p.watchers {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// load reads what the partition left on disk.
+func (p *Partition) load() error {
+	db := p.store.db
+	st := &p.app.partitionState
+	st.maxTimestamp = -1
+	p.app.epoch = 0
+	if v, ok, err := p.store.get(partitionKey(kindState, p.id)); err != nil {
+		return err
+	} else if ok {
+		if err := st.decode(v); err != nil {
+			return fmt.Errorf("partition %d: %w: %w", p.id, ErrCorrupt, err)
+		}
+	}
+	snapshotTo := base.Offset(0)
+	if v, ok, err := p.store.get(partitionKey(kindProducers, p.id)); err != nil {
+		return err
+	} else if ok {
+		if snapshotTo, err = p.app.producers.decode(v); err != nil {
+			return fmt.Errorf("partition %d: %w: %w", p.id, ErrCorrupt, err)
+		}
+	}
+	it, err := db.NewIter(&pebble.IterOptions{
+		LowerBound: entryKey(kindIndex, p.id, 0),
+		UpperBound: entryKey(kindIndex, p.id+1, 0),
+	})
+	if err != nil {
+		return err
+	}
+	var e indexEntry
+	if it.Last() {
+		last := entryOffset(it.Key())
+		if err := e.decode(it.Value()); err != nil {
+			return errors.Join(&CorruptBatchError{p.id, last, err}, it.Close())
+		}
+		st.next = max(st.next, last+base.Offset(e.lastOffsetDelta)+1)
+		st.maxTimestamp = max(st.maxTimestamp, e.maxTimestamp)
+		st.bytesTotal = max(st.bytesTotal, e.bytesTotal)
+		st.recordsTotal = max(st.recordsTotal, e.recordsTotal)
+		p.app.epoch = max(p.app.epoch, e.epoch)
+	}
+	for ok := it.SeekGE(entryKey(kindIndex, p.id, snapshotTo)); ok; ok = it.Next() {
+		at := entryOffset(it.Key())
+		if err := e.decode(it.Value()); err != nil {
+			return errors.Join(&CorruptBatchError{p.id, at, err}, it.Close())
+		}
+		if e.producerID >= 0 {
+			// The last offset delta survives compaction, the record count does not.
+			p.app.producers.record(e.producerID, e.producerEpoch, e.baseSequence, e.lastOffsetDelta+1, at, e.maxTimestamp)
+		}
+		p.app.sinceSnapshot++
+	}
+	if err := it.Close(); err != nil {
+		return err
+	}
+	p.hw.Store(int64(st.next))
+	p.logStart.Store(int64(st.logStart))
+	p.publishTotals(st)
+	return nil
+}
+
+func (p *Partition) publishTotals(st *partitionState) {
+	p.bytes.Store(int64(st.bytesTotal - st.bytesRemoved))
+	p.records.Store(int64(st.recordsTotal - st.recordsRemoved))
+	p.maxTime.Store(st.maxTimestamp)
+}

@@ -1,0 +1,402 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/leatlog/leat/internal/base"
+)
+
+// FS is the file system that a Store lives on.
+type FS = vfs.FS
+
+// NewMemFS returns an empty file system in memory.
+func NewMemFS() FS { return vfs.NewMem() }
+
+// formatVersion is the version of the keys and values of this package.
+const formatVersion = 1
+
+const formatKey = "format"
+
+// Options says where a Store lives and what it may use. Zero values mean the
+// defaults.
+type Options struct {
+	// Dir is the directory; it is made if it is missing.
+	Dir string
+	// FS is the file system; nil means the operating system's.
+	FS FS
+	// Clock dates the expiry of producer ids; nil means the system's.
+	Clock base.Clock
+	// Logger receives diagnostics; nil means none.
+	Logger *slog.Logger
+	// CacheBytes bounds the block cache. Default 32 MiB.
+	CacheBytes int64
+	// MemTableBytes is the size of one memtable, of which up to four exist under
+	// load. Default 64 MiB.
+	MemTableBytes int64
+	// TailCacheBytes bounds the recent batches kept in memory. Default 32 MiB.
+	TailCacheBytes int64
+	// ProducerIDExpiration is for how long a silent producer is remembered
+	// (producer.id.expiration.ms). Default one day.
+	ProducerIDExpiration time.Duration
+	// OnFail is called once, when the store stops taking writes.
+	OnFail func(error)
+}
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Clock == nil {
+		o.Clock = base.SystemClock{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 32 << 20
+	}
+	if o.MemTableBytes == 0 {
+		o.MemTableBytes = 64 << 20
+	}
+	if o.TailCacheBytes == 0 {
+		o.TailCacheBytes = 32 << 20
+	}
+	if o.ProducerIDExpiration == 0 {
+		o.ProducerIDExpiration = 24 * time.Hour
+	}
+	return o
+}
+
+// Store is the database of one node. All methods may be called concurrently.
+type Store struct {
+	opts      Options
+	db        *pebble.DB
+	committer committer
+	tail      tailCache // used by the publishing commit
+	counters  counters
+
+	closed  atomic.Bool
+	readers sync.RWMutex // held for reading while the database is read
+	failure atomic.Pointer[error]
+
+	mu         sync.Mutex
+	partitions map[base.PartitionID]*Partition
+	batches    []*pebble.Batch // spare, at most maxCommitsInFlight
+}
+
+// Open opens or makes the store in a directory. It returns ErrLocked when
+// another process has it, ErrNewerFormat when it is too new, and errors that
+// name the file when one is damaged.
+func Open(opts Options) (*Store, error) {
+	opts = opts.withDefaults()
+	s := &Store{
+		opts:       opts,
+		partitions: make(map[base.PartitionID]*Partition),
+		tail:       tailCache{limitBytes: opts.TailCacheBytes},
+	}
+	s.committer.idle.L = &s.committer.mu
+	db, err := s.openDB()
+	if err != nil {
+		return nil, err
+	}
+	s.db = db
+	if err := s.checkFormat(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+// openDB opens Pebble; it panics on some kinds of damage.
+func (s *Store) openDB() (db *pebble.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("opening %s: %w: %v", s.opts.Dir, ErrCorrupt, r)
+		}
+	}()
+	if err := s.opts.FS.MkdirAll(s.opts.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("creating %s: %w", s.opts.Dir, err)
+	}
+	lock, err := pebble.LockDirectory(s.opts.Dir, s.opts.FS)
+	if err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("opening %s: %w", s.opts.Dir, err)
+		}
+		return nil, fmt.Errorf("opening %s: %w (%w)", s.opts.Dir, ErrLocked, err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	o := s.pebbleOptions()
+	o.Lock = lock
+	db, err = pebble.Open(s.opts.Dir, o)
+	if err != nil {
+		return nil, s.openError(err)
+	}
+	return db, nil
+}
+
+func (s *Store) openError(err error) error {
+	if pebble.IsCorruptionError(err) {
+		return fmt.Errorf("opening %s: %w: %w", s.opts.Dir, ErrCorrupt, err)
+	}
+	return fmt.Errorf("opening %s: %w", s.opts.Dir, err)
+}
+
+// pebbleOptions are the settings that the design measured.
+func (s *Store) pebbleOptions() *pebble.Options {
+	o := &pebble.Options{
+		FS:                          s.opts.FS,
+		FormatMajorVersion:          pebble.FormatNewest,
+		CacheSize:                   s.opts.CacheBytes,
+		MemTableSize:                uint64(s.opts.MemTableBytes),
+		MemTableStopWritesThreshold: 4,
+		MaxOpenFiles:                4096,
+		FlushSplitBytes:             128 << 20,
+		// Space that retention freed comes back without waiting for a flush.
+		FlushDelayDeleteRange:      5 * time.Second,
+		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
+		L0CompactionThreshold:      2,
+		L0StopWritesThreshold:      1000,
+		Logger:                     pebbleLogger{s},
+	}
+	for i := range o.TargetFileSizes {
+		o.TargetFileSizes[i] = 64 << 20
+	}
+	o.EnsureDefaults()
+	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+		return pebble.ValueSeparationPolicy{
+			Enabled:               true,
+			MinimumSize:           256,
+			MaxBlobReferenceDepth: 1000,
+			TargetGarbageRatio:    0.5,
+			RewriteMinimumAge:     time.Minute,
+		}
+	}
+	// Batches arrive compressed, or are meant not to be.
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
+	o.EventListener = s.events()
+	return o
+}
+
+// checkFormat refuses a directory that a later version wrote and marks a new one.
+func (s *Store) checkFormat() error {
+	v, ok, err := s.Get(formatKey)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return s.Update(func(tx *Tx) error { return tx.Set(formatKey, []byte{formatVersion}) })
+	}
+	if len(v) != 1 {
+		return fmt.Errorf("opening %s: %w: the format record has %d bytes", s.opts.Dir, ErrCorrupt, len(v))
+	}
+	if v[0] > formatVersion {
+		return fmt.Errorf("opening %s: %w: its format is %d, this version reads up to %d", s.opts.Dir, ErrNewerFormat, v[0], formatVersion)
+	}
+	return nil
+}
+
+// Close ends the store. Calls that wait for an fsync are let finish; later ones
+// get ErrClosed. The second call returns nil.
+func (s *Store) Close() (err error) {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.committer.drain()
+	s.readers.Lock() // waits for the readers; later ones see closed
+	defer s.readers.Unlock()
+	// After a failure Pebble may not be able to close in order.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("closing %s: %v", s.opts.Dir, r)
+		}
+	}()
+	for _, b := range s.batches {
+		err = errors.Join(err, b.Close())
+	}
+	s.batches = nil
+	if err = errors.Join(err, s.db.Close()); err != nil && s.failure.Load() == nil {
+		return fmt.Errorf("closing %s: %w", s.opts.Dir, err)
+	}
+	return nil
+}
+
+// usable returns ErrClosed after Close.
+func (s *Store) usable() error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	return nil
+}
+
+// beginRead keeps the database open until endRead. Reads go on after a failed
+// write, because what is durable stays readable.
+func (s *Store) beginRead() error {
+	s.readers.RLock()
+	if s.closed.Load() {
+		s.readers.RUnlock()
+		return ErrClosed
+	}
+	return nil
+}
+
+func (s *Store) endRead() { s.readers.RUnlock() }
+
+// usableDisk returns the first failure of the disk, or nil.
+func (s *Store) usableDisk() error {
+	if f := s.failure.Load(); f != nil {
+		return *f
+	}
+	return nil
+}
+
+// fail makes the store refuse writes from now on; the first cause stays.
+func (s *Store) fail(cause error) error {
+	err := fmt.Errorf("%w: %w", ErrFailed, cause)
+	if s.failure.CompareAndSwap(nil, &err) {
+		s.opts.Logger.Error("storage failed; no more writes are taken", "dir", s.opts.Dir, "err", cause)
+		if s.opts.OnFail != nil {
+			s.opts.OnFail(err)
+		}
+	}
+	return *s.failure.Load()
+}
+
+// Failure returns the error that made the store stop taking writes, or nil.
+func (s *Store) Failure() error { return s.usableDisk() }
+
+// Partition returns the partition of an id, which is empty if it was never
+// written to.
+func (s *Store) Partition(id base.PartitionID) (*Partition, error) {
+	if err := s.beginRead(); err != nil {
+		return nil, err
+	}
+	defer s.endRead()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p, ok := s.partitions[id]; ok {
+		return p, nil
+	}
+	p := &Partition{id: id, store: s}
+	if err := p.load(); err != nil {
+		return nil, err
+	}
+	s.partitions[id] = p
+	return p, nil
+}
+
+func (s *Store) forget(p *Partition) {
+	s.mu.Lock()
+	delete(s.partitions, p.id)
+	s.mu.Unlock()
+}
+
+// Get returns a setting of the node.
+func (s *Store) Get(name string) (value []byte, ok bool, err error) {
+	if err := s.beginRead(); err != nil {
+		return nil, false, err
+	}
+	defer s.endRead()
+	return s.get(metaKey(name))
+}
+
+// Scan calls fn for each setting whose name begins with prefix, in the order of
+// names. The value is fn's to keep.
+func (s *Store) Scan(prefix string, fn func(name string, value []byte) error) (err error) {
+	if err := s.beginRead(); err != nil {
+		return err
+	}
+	defer s.endRead()
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: metaKey(prefix), UpperBound: metaKey(prefix + "\xff")})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok; ok = it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		if err := fn(string(it.Key()[1:]), append([]byte(nil), v...)); err != nil {
+			return err
+		}
+	}
+	return it.Error()
+}
+
+func (s *Store) get(key []byte) (value []byte, ok bool, err error) {
+	v, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	value = append([]byte(nil), v...)
+	return value, true, closer.Close()
+}
+
+// newBatch returns an empty Pebble batch with room for a commit.
+func (s *Store) newBatch() *pebble.Batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.batches); n > 0 {
+		b := s.batches[n-1]
+		s.batches = s.batches[:n-1]
+		return b
+	}
+	return s.db.NewBatch(pebble.WithMaxRetainedSizeBytes(maxCommitBytes * 4))
+}
+
+// releaseBatch keeps a batch for the next commit. A batch of a failed commit
+// may still be referenced by Pebble and is left to the garbage collector.
+func (s *Store) releaseBatch(b *pebble.Batch, err error) {
+	if err != nil {
+		return
+	}
+	b.Reset()
+	s.mu.Lock()
+	s.batches = append(s.batches, b)
+	s.mu.Unlock()
+}
+
+// pebbleLogger hands Pebble's messages to the store's logger. Its Fatalf is
+// where Pebble would end the process: it fails the store instead.
+type pebbleLogger struct{ s *Store }
+
+var _ pebble.Logger = pebbleLogger{}
+
+func (l pebbleLogger) Infof(format string, args ...any) {
+	if l.s.opts.Logger.Enabled(context.Background(), slog.LevelDebug) {
+		l.s.opts.Logger.Debug(fmt.Sprintf(format, args...))
+	}
+}
+
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.s.opts.Logger.Warn(fmt.Sprintf(format, args...))
+}
+
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	_ = l.s.fail(fmt.Errorf(format, args...))
+}
+
+// events are the background happenings that matter to the store.
+func (s *Store) events() *pebble.EventListener {
+	return &pebble.EventListener{
+		BackgroundError: func(err error) {
+			_ = s.fail(fmt.Errorf("in the background: %w", err))
+		},
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			// The read that met it returns the error; the rest stays readable.
+			s.opts.Logger.Error("damaged file", "file", info.Path, "err", info.Details)
+		},
+	}
+}
