@@ -92,61 +92,81 @@ func (it *Iterator) Next() bool {
 	if it.left <= 0 {
 		return it.end()
 	}
+	// The varints are read in place where they are short, as most are; key and
+	// value are stored with the rest so that the garbage collector's write
+	// barrier is asked for once.
 	b := it.buf
-	n, p := varint(b, it.pos)
+	n, p := shortVarint(b, it.pos)
+	if p == 0 {
+		n, p = varintSlow(b, it.pos)
+	}
 	if p < 0 || n < minRecordSize-1 || n > int64(len(b)-p) {
-		return it.fail("length is cut off or over the batch's end")
+		return it.fail("length is cut off, too small, or over the batch's end")
 	}
 	end := p + int(n)
-	b = b[p:end:end]
+	b = b[:end:end]
+	attributes := int8(b[p])
+	p++
+	ts, q := shortVarint(b, p)
+	if q == 0 {
+		if ts, q = varintSlow(b, p); q < 0 {
+			return it.fail("timestamp delta is malformed")
+		}
+	}
+	delta, p := shortVarint(b, q)
+	if p == 0 {
+		delta, p = varintSlow(b, q)
+	}
+	if p < 0 || uint64(delta) > uint64(it.last) {
+		return it.fail("offset delta is malformed or outside of the batch")
+	}
+
+	var key, value []byte
+	n, q = shortVarint(b, p)
+	if q == 0 {
+		n, q = varintSlow(b, p)
+	}
+	if q < 0 || n < -1 || n > int64(len(b)-q) {
+		return it.fail("key length is malformed or outside of the record")
+	}
+	if p = q; n >= 0 {
+		p += int(n)
+		key = b[q:p:p]
+	}
+	n, q = shortVarint(b, p)
+	if q == 0 {
+		n, q = varintSlow(b, p)
+	}
+	if q < 0 || n < -1 || n > int64(len(b)-q) {
+		return it.fail("value length is malformed or outside of the record")
+	}
+	if p = q; n >= 0 {
+		p += int(n)
+		value = b[q:p:p]
+	}
+
+	var headers []byte
+	n = 0
+	if p+1 != end || b[p] != 0 {
+		if n, p = varintSlow(b, p); p < 0 {
+			return it.fail("header count is cut off")
+		}
+		// A header has at least two bytes, its lengths.
+		if n < 0 || n > int64(len(b)-p)/2 || (n == 0 && p != end) {
+			return it.fail("header count is not what the record holds")
+		}
+		headers = b[p:]
+	}
+
 	r := &it.rec
-	r.Attributes = int8(b[0])
-	ts, p := varint(b, 1)
-	delta, p := varint(b, p)
-	if p < 0 {
-		return it.fail("timestamp or offset delta is cut off")
-	}
-	if uint64(delta) > uint64(it.last) {
-		return it.fail("offset delta is outside of the batch")
-	}
 	r.Offset = it.base + base.Offset(delta)
+	r.Timestamp = it.baseTS + ts
 	if it.logAppend {
 		r.Timestamp = it.appendTS
-	} else {
-		r.Timestamp = it.baseTS + ts
 	}
-
-	n, p = varint(b, p)
-	if p < 0 || n < -1 || n > int64(len(b)-p) {
-		return it.fail("key length is outside of the record")
-	}
-	if n >= 0 {
-		q := p + int(n)
-		r.Key = b[p:q:q]
-		p = q
-	} else {
-		r.Key = nil
-	}
-
-	n, p = varint(b, p)
-	if p < 0 || n < -1 || n > int64(len(b)-p) {
-		return it.fail("value length is outside of the record")
-	}
-	if n >= 0 {
-		q := p + int(n)
-		r.Value = b[p:q:q]
-		p = q
-	} else {
-		r.Value = nil
-	}
-
-	n, p = varint(b, p)
-	// A header has at least two bytes, its lengths.
-	if p < 0 || n < 0 || n > int64(len(b)-p)/2 || (n == 0 && p != len(b)) {
-		return it.fail("header count is not what the record holds")
-	}
-	r.NumHeaders = int(n)
-	r.RawHeaders = b[p:]
+	r.Attributes = attributes
+	r.Key, r.Value = key, value
+	r.NumHeaders, r.RawHeaders = int(n), headers
 	it.pos = end
 	it.left--
 	return true

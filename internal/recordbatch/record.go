@@ -18,7 +18,7 @@ type Record struct {
 	Key        []byte // nil for null
 	Value      []byte // nil for null: a tombstone in a compacted topic
 	NumHeaders int    // at most half of len(RawHeaders)
-	RawHeaders []byte // the headers as encoded; Headers decodes them
+	RawHeaders []byte // the headers as encoded, without their count; Headers decodes them
 }
 
 // Headers appends the headers to dst, which may be nil, and returns it. Values

@@ -24,13 +24,25 @@ func putVarint(b []byte, p int, u uint64) int {
 	return p + 1
 }
 
-// varintSlow reads the varint at b[p:] and returns it with the index behind
-// it, or -1 where b ends early, p is -1 or the value has more than 64 bits.
-// Callers look at the one-byte case first.
-func varintSlow(b []byte, p int) (int64, int) {
-	if p < 0 {
-		return 0, -1
+// shortVarint reads the varint at b[p:], p >= 0, if it has one or two bytes and
+// b has two more; it returns the value with the index behind it, or 0 where
+// varintSlow must look. It is made to be inlined.
+func shortVarint(b []byte, p int) (int64, int) {
+	if q := uint(p) + 1; q < uint(len(b)) {
+		u := uint(b[q-1])
+		if u < 0x80 {
+			return int64(u>>1) ^ -int64(u&1), int(q)
+		}
+		if c := uint(b[q]); c < 0x80 {
+			return int64(c<<6|u&0x7f>>1) ^ -int64(u&1), int(q) + 1
+		}
 	}
+	return 0, 0
+}
+
+// varintSlow reads the varint at b[p:] and returns it with the index behind
+// it, or -1 where b ends early or the value has more than 64 bits.
+func varintSlow(b []byte, p int) (int64, int) {
 	var u uint64
 	for shift := uint(0); p < len(b) && shift < 64; shift += 7 {
 		c := b[p]
@@ -46,12 +58,10 @@ func varintSlow(b []byte, p int) (int64, int) {
 	return 0, -1
 }
 
-// varint reads the varint at b[p:]: see varintSlow.
+// varint reads the varint at b[p:], p >= 0: see varintSlow.
 func varint(b []byte, p int) (int64, int) {
-	if uint(p) < uint(len(b)) {
-		if c := b[p]; c < 0x80 {
-			return int64(c>>1) ^ -int64(c&1), p + 1
-		}
+	if v, q := shortVarint(b, p); q > 0 {
+		return v, q
 	}
 	return varintSlow(b, p)
 }
