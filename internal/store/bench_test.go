@@ -49,7 +49,7 @@ func BenchmarkAppend(b *testing.B) {
 							return
 						}
 						h, _ := recordbatch.ParseHeader(buf)
-						if err := s.Append([]*Append{{Partition: p, Batch: buf, Header: h}}, nil); err != nil {
+						if err := s.Append([]*Append{{Partition: p, Batch: buf, Header: h}}, AppendHooks{}); err != nil {
 							b.Error(err)
 							return
 						}

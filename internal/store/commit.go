@@ -20,6 +20,21 @@ const (
 	maxCommitsInFlight = 2
 )
 
+// AppendHooks are called on the way of an Append; each may be nil and none may
+// block.
+type AppendHooks struct {
+	// Enqueued is called exactly once, when the order of the batches against
+	// later calls is settled, also if the call is refused.
+	Enqueued func()
+	// Applied is called when the batches have their offsets and are handed to the
+	// write-ahead log, before they are durable or readable (acks=1). It is not
+	// called if writing failed.
+	Applied func()
+	// Published is called when they are durable and readable, in the order of
+	// all commits. It is not called if writing failed.
+	Published func()
+}
+
 // Append is one batch on its way into a partition.
 type Append struct {
 	Partition *Partition
@@ -46,13 +61,16 @@ type task struct {
 	// was committed before, and sees all of that. On an error it must have added
 	// nothing.
 	build func(b *pebble.Batch) error
-	// applied, if set, runs when the change is in the write-ahead log's buffer.
-	applied func()
-	// published, if set, runs when the change is durable, in commit order.
-	published func()
+	hooks AppendHooks
 
 	err  error
 	wake chan signal // of capacity 1: one signal lead at most, then one done
+}
+
+func (h *AppendHooks) enqueued() {
+	if h.Enqueued != nil {
+		h.Enqueued()
+	}
 }
 
 type signal int8
@@ -85,15 +103,11 @@ var taskPool = sync.Pool{New: func() any { return &task{wake: make(chan signal, 
 // that were refused carry their own Err; the returned error means that none of
 // them may count as stored: ErrClosed or ErrFailed.
 //
-// applied, if not nil, runs once the batches are ordered and handed to the
-// operating system's side of the log, before they are durable and readable
-// (acks=1); it must not block.
-//
 // Append may be called concurrently. Two calls for one partition are ordered
-// as they enter.
-func (s *Store) Append(appends []*Append, applied func()) error {
+// as they enter; hooks.Enqueued tells when that is settled.
+func (s *Store) Append(appends []*Append, hooks AppendHooks) error {
 	t := taskPool.Get().(*task)
-	t.appends, t.applied = appends, applied
+	t.appends, t.hooks = appends, hooks
 	err := s.commit(t)
 	wake := t.wake
 	*t = task{wake: wake}
@@ -107,11 +121,13 @@ func (s *Store) commit(t *task) error {
 	c.mu.Lock()
 	if err := s.usable(); err != nil {
 		c.mu.Unlock()
+		t.hooks.enqueued()
 		return err
 	}
 	c.queue = append(c.queue, t)
 	lead := c.takeLeadLocked() != nil
 	c.mu.Unlock()
+	t.hooks.enqueued()
 	if lead {
 		s.lead()
 		// The oldest task leads, so ours was in the commit just made.
@@ -168,8 +184,8 @@ func (s *Store) lead() {
 	err := s.write(b, tasks)
 	if err == nil {
 		for _, t := range tasks {
-			if t.applied != nil && t.err == nil {
-				t.applied()
+			if t.hooks.Applied != nil && t.err == nil {
+				t.hooks.Applied()
 			}
 		}
 	}
@@ -329,8 +345,8 @@ func (s *Store) publish(tasks []*task) {
 				a.Partition.publish(a)
 			}
 		}
-		if t.published != nil && t.err == nil {
-			t.published()
+		if t.hooks.Published != nil && t.err == nil {
+			t.hooks.Published()
 		}
 	}
 }
@@ -383,11 +399,11 @@ func (s *Store) Update(fn func(tx *Tx) error) error {
 			}
 			return errors.Join(err, tx.b.Close())
 		},
-		published: func() {
+		hooks: AppendHooks{Published: func() {
 			for _, f := range tx.published {
 				f()
 			}
-		},
+		}},
 	})
 }
 

@@ -36,7 +36,7 @@ func sealed(t testing.TB, producer int64, epoch int16, seq int32, ts int64, valu
 func appendTo(t testing.TB, p *Partition, a *Append) base.Offset {
 	t.Helper()
 	a.Partition = p
-	require.NoError(t, p.store.Append([]*Append{a}, nil))
+	require.NoError(t, p.store.Append([]*Append{a}, AppendHooks{}))
 	require.NoError(t, a.Err)
 	return a.BaseOffset
 }
@@ -78,7 +78,7 @@ func TestAppendReadReopen(t *testing.T) {
 	require.Equal(t, int64(3), p.Records())
 	size := p.SizeBytes()
 	require.NoError(t, s.Close())
-	require.ErrorIs(t, s.Append(nil, nil), ErrClosed)
+	require.ErrorIs(t, s.Append(nil, AppendHooks{}), ErrClosed)
 	require.ErrorIs(t, p.Read(&Fetch{}, 0, 1), ErrClosed)
 
 	s = openMem(t, fs)
@@ -138,7 +138,7 @@ func TestIdempotence(t *testing.T) {
 	again := func(epoch int16, seq int32) *Append {
 		a := sealed(t, 5, epoch, seq, 0, "a", "b")
 		a.Partition = p
-		require.NoError(t, s.Append([]*Append{a}, nil))
+		require.NoError(t, s.Append([]*Append{a}, AppendHooks{}))
 		return a
 	}
 	check := func() {
@@ -184,7 +184,7 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 	}))
 	a := sealed(t, -1, -1, -1, 0, "c")
 	a.Partition = p
-	require.NoError(t, s.Append([]*Append{a}, nil))
+	require.NoError(t, s.Append([]*Append{a}, AppendHooks{}))
 	require.ErrorIs(t, a.Err, ErrPartitionDropped)
 	require.ErrorIs(t, p.Read(&Fetch{}, 0, 100), ErrPartitionDropped)
 }

@@ -79,13 +79,13 @@ func (p *Partition) change(fn func(b *pebble.Batch, st *partitionState) error) e
 			p.app.partitionState = st
 			return nil
 		},
-		published: func() {
+		hooks: AppendHooks{Published: func() {
 			p.bytes.Add(-int64(bytesRemoved))
 			p.records.Add(-int64(recordsRemoved))
 			p.mu.Lock()
 			p.wakeLocked()
 			p.mu.Unlock()
-		},
+		}},
 	}
 	return p.store.commit(t)
 }
