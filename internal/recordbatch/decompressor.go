@@ -150,30 +150,6 @@ func (d *Decompressor) readAll(r io.Reader, packed int) ([]byte, error) {
 	}
 }
 
-func (d *Decompressor) unpackZstd(src []byte) ([]byte, error) {
-	if d.zstd == nil {
-		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxMemory(uint64(d.MaxBytes())))
-		if err != nil {
-			return nil, err
-		}
-		d.zstd = r
-	}
-	buf := d.room(min(4*len(src), d.MaxBytes()))
-	out, err := d.zstd.DecodeAll(src, buf)
-	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
-		return nil, errOverLimit
-	}
-	if err != nil {
-		return nil, noEOF(err)
-	}
-	if len(out) > d.MaxBytes() {
-		return nil, errOverLimit
-	}
-	d.buf = out[:0]
-	return out, nil
-}
-
 func (d *Decompressor) unpackSnappy(src []byte) ([]byte, error) {
 	if blocks, ok := cutXerial(src); ok {
 		return d.unpackXerial(blocks)
