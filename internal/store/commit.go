@@ -321,11 +321,17 @@ func (p *Partition) append(b *pebble.Batch, a *Append) error {
 		app.producers.record(h.ProducerID, h.ProducerEpoch, h.BaseSequence, span, a.BaseOffset, h.MaxTimestamp)
 	}
 	if app.sinceSnapshot++; app.sinceSnapshot >= producerSnapshotEvery {
-		app.sinceSnapshot = 0
 		app.producers.expire(p.store.opts.Clock.Now().Add(-p.store.opts.ProducerIDExpiration).UnixMilli())
-		return b.Set(partitionKey(kindProducers, p.id), app.producers.encode(app.next), nil)
+		return p.snapshotProducers(b)
 	}
 	return nil
+}
+
+// snapshotProducers writes the idempotence state down, so that no index entry
+// that exists now is needed to make it again. Only the commit leader calls it.
+func (p *Partition) snapshotProducers(b *pebble.Batch) error {
+	p.app.sinceSnapshot = 0
+	return b.Set(partitionKey(kindProducers, p.id), p.app.producers.encode(p.app.next), nil)
 }
 
 func (p *Partition) setIndex(b *pebble.Batch, at base.Offset, e *indexEntry) error {

@@ -22,6 +22,16 @@
 //   - When the disk fails, the Store fails: every later write is refused with
 //     the first error (ErrFailed). The process is left alone.
 //
+// # Compaction
+//
+// Compaction changes batches in place, under the same keys: their offsets and
+// their index entries' totals stay, records go. A batch without records goes
+// with its index entry, but the last of the partition, which stays as a header:
+// so below the high watermark there is always a batch that leads a reader on. A
+// reader therefore goes on at the end of a batch (Header.NextOffset), not behind
+// its last record. A piece of a compaction is one commit, so that a crash leaves
+// a log that is compacted in part and whole.
+//
 // # Keys
 //
 // Integers are big-endian, so that a partition is one range in offset order.

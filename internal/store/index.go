@@ -110,12 +110,15 @@ type partitionState struct {
 	logStart       base.Offset
 	next           base.Offset // no offset below is given out again
 	maxTimestamp   int64
-	bytesTotal     uint64
+	bytesTotal     uint64 // appended, and by what compaction made batches larger
 	recordsTotal   uint64
 	bytesRemoved   uint64 // of bytesTotal, by retention, DeleteRecords and compaction
 	recordsRemoved uint64
 	compactedTo    base.Offset // the cleaner has seen every record below
 }
+
+// stored is the bytes of all batches.
+func (s *partitionState) stored() int64 { return int64(s.bytesTotal - s.bytesRemoved) }
 
 const stateVersion = 1
 

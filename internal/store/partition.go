@@ -24,14 +24,18 @@ type Partition struct {
 	bytes    atomic.Int64 // stored: appended less removed
 	records  atomic.Int64
 	maxTime  atomic.Int64
+	// compactedTo is where the records begin that no compaction has seen.
+	compactedTo atomic.Int64
 
 	// app belongs to the commit leader; nobody else touches it.
 	app appendState
 
-	// maintenance serialises the work that removes: trim, compaction.
+	// compaction is held for a whole compaction, maintenance for one piece of the
+	// work that removes: a trim, a piece of a compaction.
+	compaction  sync.Mutex
 	maintenance sync.Mutex
 
-	mu       sync.RWMutex // lock order: maintenance before mu
+	mu       sync.RWMutex // lock order: compaction, maintenance, mu
 	tail     tailRing
 	watchers []chan<- struct{}
 	dropped  bool
@@ -151,12 +155,13 @@ func (p *Partition) load() error {
 	}
 	p.hw.Store(int64(st.next))
 	p.logStart.Store(int64(st.logStart))
+	p.compactedTo.Store(int64(st.compactedTo))
 	p.publishTotals(st)
 	return nil
 }
 
 func (p *Partition) publishTotals(st *partitionState) {
-	p.bytes.Store(int64(st.bytesTotal - st.bytesRemoved))
+	p.bytes.Store(st.stored())
 	p.records.Store(int64(st.recordsTotal - st.recordsRemoved))
 	p.maxTime.Store(st.maxTimestamp)
 }

@@ -157,7 +157,8 @@ func (p *Partition) readError(at base.Offset, err error) error {
 // OffsetForTime finds the first batch that may hold a record with a timestamp
 // of at least ms: it returns the batch's base offset, or found=false when every
 // record is older. The records before the batch are all older; the caller looks
-// into it for the record itself (ListOffsets by timestamp).
+// into it, and those behind it, for the record itself (ListOffsets by
+// timestamp): what reached ms may have been compacted away.
 func (p *Partition) OffsetForTime(ms int64) (at base.Offset, found bool, err error) {
 	if err := p.store.beginRead(); err != nil {
 		return 0, false, err

@@ -12,9 +12,10 @@ type tailBatch struct {
 	bytes      []byte
 }
 
-// tailRing holds the newest batches of one partition, oldest first. Batches
-// follow each other without a hole, because they are added in publication
-// order and only ever dropped from the front. It is guarded by Partition.mu.
+// tailRing holds the newest batches of one partition, oldest first. They follow
+// each other without a hole but for those that compaction removed for good:
+// they are added in publication order, and what is still stored is only ever
+// dropped from the front. It is guarded by Partition.mu.
 type tailRing struct {
 	batches []tailBatch
 }
@@ -32,6 +33,29 @@ func (r *tailRing) dropFront(at base.Offset) bool {
 		r.batches = nil
 	}
 	return true
+}
+
+// rewrite does what a compaction did, in the order of offsets, to the batches
+// that are in memory. Their share of the cache's bound stays what it was until
+// their turn to be evicted comes.
+func (r *tailRing) rewrite(edits []edit) {
+	if len(r.batches) == 0 || len(edits) == 0 || edits[len(edits)-1].at < r.batches[0].base {
+		return
+	}
+	kept := r.batches[:0]
+	for _, b := range r.batches {
+		for len(edits) > 0 && edits[0].at < b.base {
+			edits = edits[1:]
+		}
+		if len(edits) > 0 && edits[0].at == b.base {
+			if b.bytes = edits[0].batch; b.bytes == nil {
+				continue
+			}
+		}
+		kept = append(kept, b)
+	}
+	clear(r.batches[len(kept):])
+	r.batches = kept
 }
 
 // find returns the batches from the one that holds the offset on, or nil when

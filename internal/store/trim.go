@@ -53,14 +53,18 @@ func (p *Partition) trimLocked(to base.Offset) error {
 		return errors.Join(
 			b.DeleteRange(entryKey(kindData, p.id, 0), entryKey(kindData, p.id, cut), nil),
 			b.DeleteRange(entryKey(kindIndex, p.id, 0), entryKey(kindIndex, p.id, cut), nil),
+			// The idempotence state outlives the index entries it came from.
+			p.snapshotProducers(b),
 		)
-	})
+	}, nil)
 }
 
 // change commits a change of the partition together with its state record. fn
-// runs alone, see task.build.
-func (p *Partition) change(fn func(b *pebble.Batch, st *partitionState) error) error {
-	var bytesRemoved, recordsRemoved uint64
+// runs alone, see task.build; published, if set, runs with p.mu held once the
+// change is durable.
+func (p *Partition) change(fn func(b *pebble.Batch, st *partitionState) error, published func()) error {
+	var bytesRemoved, recordsRemoved int64
+	var compactedTo base.Offset
 	t := &task{
 		wake: make(chan signal, 1),
 		build: func(b *pebble.Batch) error {
@@ -74,15 +78,20 @@ func (p *Partition) change(fn func(b *pebble.Batch, st *partitionState) error) e
 			if err := b.Set(partitionKey(kindState, p.id), st.encode(), nil); err != nil {
 				return err
 			}
-			bytesRemoved = st.bytesRemoved - p.app.bytesRemoved
-			recordsRemoved = st.recordsRemoved - p.app.recordsRemoved
+			bytesRemoved = p.app.stored() - st.stored()
+			recordsRemoved = int64(st.recordsRemoved - p.app.recordsRemoved)
+			compactedTo = st.compactedTo
 			p.app.partitionState = st
 			return nil
 		},
 		hooks: AppendHooks{Published: func() {
-			p.bytes.Add(-int64(bytesRemoved))
-			p.records.Add(-int64(recordsRemoved))
+			p.bytes.Add(-bytesRemoved)
+			p.records.Add(-recordsRemoved)
+			p.compactedTo.Store(int64(compactedTo))
 			p.mu.Lock()
+			if published != nil {
+				published()
+			}
 			p.wakeLocked()
 			p.mu.Unlock()
 		}},
