@@ -42,9 +42,9 @@ func Filter(batch []byte, d *Decompressor, keep func(*Record) bool, o FilterOpti
 	// First decide, then encode: mostly there is nothing to encode.
 	chosen := make([]uint64, (int(h.NumRecords)+63)/64)
 	tombstone := h.IsControl()
+	var r Record // a copy, for a keep that writes to it
 	for i := 0; it.Next(); i++ {
-		// The record is a copy, for a keep that writes to it.
-		r := *it.Record()
+		r = *it.Record()
 		null := r.Value == nil
 		if keep(&r) {
 			chosen[i/64] |= 1 << (i % 64)
