@@ -164,7 +164,8 @@ func (b *Builder) append(delta int32, ts int64, key, value []byte, tail int) (p 
 	if end > cap(b.buf) {
 		b.grow(end)
 	}
-	buf := b.buf[:end]
+	b.buf = b.buf[:end]
+	buf := b.buf
 	p = putVarint(buf, p, uint64(body)<<1)
 	buf[p] = 0 // attributes
 	p = putVarint(buf, p+1, tsDelta)
@@ -173,7 +174,7 @@ func (b *Builder) append(delta int32, ts int64, key, value []byte, tail int) (p 
 	p += copy(buf[p:], key)
 	p = putVarint(buf, p, valueLen)
 	p += copy(buf[p:], value)
-	b.buf, b.base, b.max, b.last = buf, firstTS, maxTS, delta
+	b.base, b.max, b.last = firstTS, maxTS, delta
 	b.n++
 	return p, nil
 }

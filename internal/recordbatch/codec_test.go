@@ -306,3 +306,54 @@ func TestZstdClaims(t *testing.T) {
 		t.Fatalf("%q, %v", got, err)
 	}
 }
+
+// S2, which our decoder takes too, is not Kafka's snappy: other clients could
+// not read it.
+func TestValidateRefusesS2(t *testing.T) {
+	records := mustBuild(t, benchRecords(2000), FinishOptions{ProducerID: NoProducerID})
+	repack := func(packed []byte) []byte {
+		b := append(bytes.Clone(records[:HeaderSize]), packed...)
+		b[posAttributes+1] = byte(Snappy)
+		return fitted(b)
+	}
+	// The level best uses repeats where it can.
+	s2Batch := repack(s2.EncodeBest(nil, records[HeaderSize:]))
+	if got := collect(t, s2Batch, nil); len(got) != 2000 {
+		t.Fatal("the decoder takes no S2: this test is pointless")
+	}
+	if _, err := Validate(s2Batch, Limits{}); !errors.Is(err, ErrCorrupt) {
+		t.Fatal(err)
+	}
+	for _, packed := range [][]byte{
+		s2.EncodeSnappy(nil, records[HeaderSize:]),
+		s2.EncodeSnappyBest(nil, records[HeaderSize:]),
+		xerialFrame(t, records[HeaderSize:5000], records[5000:]),
+		append(xerialFrame(t, records[HeaderSize:5000]), xerialFrame(t, records[5000:])...),
+	} {
+		if _, err := Validate(repack(packed), Limits{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A literal of every length's length, and what is no literal.
+	noise := make([]byte, 1<<17)
+	x := uint32(1)
+	for i := range noise {
+		x = x*1664525 + 1013904223
+		noise[i] = byte(x >> 24)
+	}
+	for _, n := range []int{1, 59, 60, 61, 255, 256, 257, 65535, 65536, 65537, len(noise)} {
+		if !snappyOnly(s2.EncodeSnappy(nil, noise[:n])) {
+			t.Fatal(n, "bytes of noise")
+		}
+	}
+}
+
+// benchRecords are n records whose fields are alike but not the same.
+func benchRecords(n int) []testRecord {
+	out := make([]testRecord, n)
+	for i := range out {
+		out[i] = testRecord{int32(i), 1_700_000_000_000 + int64(i), fmt.Appendf(nil, "key-%d", i%97),
+			fmt.Appendf(nil, `{"id":%d,"name":"mill %d","state":"turning","water":%d}`, i, i*7%1000, i%10), nil}
+	}
+	return out
+}

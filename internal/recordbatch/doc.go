@@ -3,22 +3,23 @@
 //
 // # The batch
 //
-// All numbers are big-endian; the first column is the byte they begin at.
+// All numbers are big-endian; a row begins at the byte to its left.
 //
-//	   0                 8                12              16     17       21
-//	 0 | base offset i64 | batch length i32 | leader epoch i32 | magic i8 | crc u32 |
-//	21 | attributes i16  | last offset delta i32 |
-//	27 | base timestamp i64 | max timestamp i64 |
-//	43 | producer id i64 | producer epoch i16 | base sequence i32 |
-//	57 | number of records i32 |
-//	61 | records, compressed together as attributes say ...
+//	 0 | base offset i64   | batch length i32   | leader epoch i32  | magic i8 |
+//	17 | crc u32           | attributes i16     | last offset delta i32        |
+//	27 | base timestamp i64                     | max timestamp i64            |
+//	43 | producer id i64   | producer epoch i16 | base sequence i32            |
+//	57 | number of records i32                                                 |
+//	61 | the records, compressed together as the attributes say ...
 //
 // The batch length counts what follows it. The CRC-32C covers everything from
 // the attributes on: base offset and leader epoch are set by the log without
 // touching it.
 //
-//	attributes:  15 ............ 7 |      6         |    5    |       4       |       3       | 2 1 0
-//	                   unused      | delete horizon | control | transactional | LogAppendTime | codec
+// The attributes, from bit 15 to bit 0:
+//
+//	| 15 ... 7 | 6              | 5       | 4             | 3             | 2 1 0 |
+//	| unused   | delete horizon | control | transactional | LogAppendTime | codec |
 //
 // # The record
 //

@@ -99,14 +99,14 @@ func Filter(batch []byte, d *Decompressor, keep func(*Record) bool, o FilterOpti
 }
 
 // emptyBatch returns h as a batch without records, in dst if that is large
-// enough. Its base timestamp is its max timestamp, as in Kafka.
+// enough. It has no base timestamp, as in Kafka.
 func emptyBatch(h Header, dst []byte) []byte {
 	if cap(dst) < HeaderSize {
 		dst = make([]byte, HeaderSize)
 	}
 	dst = dst[:HeaderSize]
 	h.Attributes &^= codecMask | deleteHorizonBit
-	h.BaseTimestamp = h.MaxTimestamp
+	h.BaseTimestamp = -1
 	h.NumRecords = 0
 	h.seal(dst)
 	return dst

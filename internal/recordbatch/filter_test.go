@@ -52,7 +52,7 @@ func TestFilterAllAndNone(t *testing.T) {
 	}
 	h, err := Verify(out)
 	if err != nil || h.NumRecords != 0 || h.LastOffset() != 16 || h.LastSequence() != 11 || h.ProducerID != 3 ||
-		h.MaxTimestamp != 1_700_000_100_000 || h.BaseTimestamp != h.MaxTimestamp || h.Codec() != None || h.HasDeleteHorizon() {
+		h.MaxTimestamp != 1_700_000_100_000 || h.BaseTimestamp != -1 || h.Codec() != None || h.HasDeleteHorizon() {
 		t.Fatalf("empty: %+v, %v", h, err)
 	}
 	if got := collect(t, out, nil); len(got) != 0 {

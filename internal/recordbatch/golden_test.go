@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// testdata/kafka has what MemoryRecordsBuilder of Apache Kafka's own
+// testdata/kafka has what MemoryRecords of Apache Kafka's own
 // kafka-clients 4.1.1 makes of variedRecords, in each codec, and a commit
-// marker; testdata/leat has the same records as this package encodes them.
+// marker, and what its compaction leaves of none.batch; testdata/leat has the same records as this package encodes them.
 
 var update = flag.Bool("update", false, "write testdata/leat anew")
 
@@ -96,5 +96,27 @@ func TestReadsOurOwnBytes(t *testing.T) {
 		if ours := mustBuild(t, variedRecords(), goldenOptions(codec)); codec == None && !bytes.Equal(ours, golden) {
 			t.Fatalf("encoded as\n%x, golden\n%x", ours, golden)
 		}
+	}
+}
+
+// Compaction leaves the bytes that Kafka's cleaner leaves, delete horizon and
+// empty batches included.
+func TestFiltersAsKafka(t *testing.T) {
+	const horizon = 1_800_000_000_000 + 86_400_000
+	for _, c := range []struct {
+		name string
+		keep string
+	}{{"filter-135", "135"}, {"filter-014", "014"}, {"filter-none", ""}} {
+		t.Run(c.name, func(t *testing.T) {
+			out, kept, err := Filter(readFile(t, "kafka", "none.batch"), nil, func(r *Record) bool {
+				return bytes.IndexByte([]byte(c.keep), byte('0'+r.Offset-1000)) >= 0
+			}, FilterOptions{KeepEmpty: true, DeleteHorizon: horizon})
+			if err != nil || kept != len(c.keep) {
+				t.Fatal(kept, err)
+			}
+			if golden := readFile(t, "kafka", c.name+".batch"); !bytes.Equal(out, golden) {
+				t.Fatalf("ours\n%x\nKafka's\n%x", out, golden)
+			}
+		})
 	}
 }

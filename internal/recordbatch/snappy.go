@@ -57,3 +57,66 @@ func (d *Decompressor) unpackXerial(b []byte) ([]byte, error) {
 	}
 	return out, nil
 }
+
+// snappyOnly reports whether the snappy block b has no element that only S2
+// knows, an extension that our decoder takes and other clients' do not: a copy
+// of one byte's length with offset 0. b was unpacked before.
+func snappyOnly(b []byte) bool {
+	_, n := binary.Uvarint(b)
+	if n <= 0 {
+		return false
+	}
+	for b = b[n:]; len(b) > 0; {
+		size := 1
+		switch tag := b[0]; tag & 3 {
+		case 0: // literal
+			n := int(tag >> 2)
+			if n >= 60 {
+				// The length less one is in the next one to four bytes.
+				size += n - 59
+				if len(b) < size {
+					return false
+				}
+				n = 0
+				for i := size - 1; i > 0; i-- {
+					n = n<<8 | int(b[i])
+				}
+			}
+			size += n + 1
+		case 1: // copy, offset of 11 bits
+			if size = 2; len(b) < size || (tag>>5 == 0 && b[1] == 0) {
+				return false
+			}
+		case 2: // copy, offset of 16 bits
+			size = 3
+		case 3: // copy, offset of 32 bits
+			size = 5
+		}
+		if size > len(b) {
+			return false
+		}
+		b = b[size:]
+	}
+	return true
+}
+
+// allSnappyOnly is snappyOnly for all blocks of what Decompress took: a bare
+// block or xerial's frame.
+func allSnappyOnly(b []byte) bool {
+	b, framed := cutXerial(b)
+	if !framed {
+		return snappyOnly(b)
+	}
+	for len(b) > 0 {
+		if rest, ok := cutXerial(b); ok {
+			b = rest
+			continue
+		}
+		n := binary.BigEndian.Uint32(b)
+		if b = b[4:]; !snappyOnly(b[:n]) {
+			return false
+		}
+		b = b[n:]
+	}
+	return true
+}

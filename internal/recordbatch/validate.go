@@ -143,6 +143,9 @@ func validateRecords(b []byte, d *Decompressor, l *Limits) (int64, error) {
 	if err := it.Reset(b, d); err != nil {
 		return 0, err
 	}
+	if it.hdr.Codec() == Snappy && !allSnappyOnly(b[HeaderSize:]) {
+		return 0, it.hdr.corrupt("snappy data has elements that only S2 knows")
+	}
 	lo, hi := max(l.MinTimestamp, 0), int64(math.MaxInt64)
 	if l.MaxTimestamp > 0 {
 		hi = l.MaxTimestamp
