@@ -1,0 +1,310 @@
+package leat
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/leatlog/leat/internal/recordbatch"
+	"github.com/leatlog/leat/internal/store"
+)
+
+// producerTopic is a topic as a producer sees it.
+type producerTopic struct {
+	topic      *Topic
+	state      *topicState // that accs belong to
+	accs       []*accumulator
+	sticky     int32 // where keyless records go
+	stickyLeft int   // bytes until the next partition's turn
+}
+
+// accumulator collects the batches of one partition.
+type accumulator struct {
+	partition *Partition
+	store     *store.Partition
+	full      []*producerBatch // closed, oldest first
+	open      *producerBatch   // takes records; nil when there is none
+	queued    bool             // in Producer.ready
+	lastBytes int              // size of the last batch, to begin the next with
+
+	// Guarded by Producer.order: what the next sealed batch gets.
+	epoch    int16
+	sequence int32
+}
+
+// topicLocked finds the topic of a record. It may give up p.mu for a while.
+func (p *Producer) topicLocked(ctx context.Context, name string) (*producerTopic, error) {
+	pt := p.topics[name]
+	if pt == nil || pt.topic.deleted.Load() {
+		p.mu.Unlock()
+		t, err := p.log.topicForProduce(ctx, name)
+		p.mu.Lock()
+		if err != nil {
+			delete(p.topics, name)
+			return nil, err
+		}
+		if p.closed {
+			return nil, ErrClosed
+		}
+		// Another goroutine may have been here meanwhile.
+		if pt = p.topics[name]; pt == nil || pt.topic != t {
+			pt = &producerTopic{topic: t}
+			p.topics[name] = pt
+		}
+	}
+	if s := pt.topic.state.Load(); s != pt.state {
+		pt.state = s
+		for len(pt.accs) < len(s.partitions) {
+			pt.accs = append(pt.accs, nil)
+		}
+	}
+	return pt, nil
+}
+
+// topicForProduce finds a topic, or makes it where the Log is set to do so.
+func (l *Log) topicForProduce(ctx context.Context, name string) (*Topic, error) {
+	if t := l.catalog.topic(name); t != nil {
+		return t, nil
+	}
+	if !l.cfg.AutoCreateTopics {
+		if err := validateTopicName(name); err != nil {
+			return nil, err
+		}
+		return nil, topicError(name, ErrUnknownTopic)
+	}
+	if err := validateNewTopicName(name); err != nil {
+		return nil, err
+	}
+	t, err := l.createTopic(ctx, name, TopicConfig{})
+	if err != nil {
+		if t := l.catalog.topic(name); t != nil { // somebody else was first
+			return t, nil
+		}
+	}
+	return t, err
+}
+
+// appendLocked puts a record into a batch. size bounds what it takes, with a
+// batch header.
+func (p *Producer) appendLocked(pt *producerTopic, r *Record, size int64, c completion) error {
+	cfg := &pt.state.config
+	if int(size) > cfg.MaxMessageBytes+recordSizeSlack {
+		return &RecordTooLargeError{Topic: r.Topic, Bytes: int(size), Limit: cfg.MaxMessageBytes, Setting: "the topic's max.message.bytes"}
+	}
+	if r.Key == nil && cfg.CleanupPolicy.Compacts() {
+		return &InvalidRecordError{Topic: r.Topic, Rule: "records of a compacted topic need a key"}
+	}
+	now := p.log.cfg.Clock.Now()
+	ts := now.UnixMilli()
+	if !r.Timestamp.IsZero() {
+		ts = r.Timestamp.UnixMilli()
+		if err := checkTimestamp(r, cfg, now); err != nil {
+			return err
+		}
+	}
+	number := p.cfg.partitioner(r, int32(len(pt.accs)))
+	if number == -1 {
+		if pt.stickyLeft <= 0 {
+			pt.sticky = (pt.sticky + 1) % int32(len(pt.accs))
+			pt.stickyLeft = stickyBytes
+		}
+		pt.stickyLeft -= int(size)
+		number = pt.sticky
+	}
+	if number < 0 || int(number) >= len(pt.accs) {
+		return fmt.Errorf("%w: topic %q has partitions 0 to %d, the partitioner chose %d", ErrUnknownPartition, r.Topic, len(pt.accs)-1, number)
+	}
+	a := pt.accs[number]
+	if a == nil {
+		part := pt.state.partitions[number]
+		local, err := part.replica()
+		if err != nil {
+			return err
+		}
+		a = &accumulator{partition: part, store: local}
+		pt.accs[number] = a
+	}
+
+	limit := min(p.cfg.batchBytes, cfg.MaxMessageBytes)
+	need := int(size) - recordbatch.HeaderSize
+	b := a.open
+	if b != nil && b.builder.Size()+need > limit {
+		p.closeBatchLocked(a)
+		b = nil
+	}
+	if b == nil {
+		b = p.openBatchLocked(a, cfg, max(need, min(a.lastBytes, limit)))
+		b.since = now
+	}
+	if err := b.builder.Append(ts, r.Key, r.Value, r.Headers); err != nil {
+		p.dropEmptyLocked(a, b)
+		return err
+	}
+	if b.builder.Len() == 1 && b.builder.Size() > cfg.MaxMessageBytes {
+		// size is a bound; only now it is known.
+		bytes := b.builder.Size()
+		b.builder.Reset(nil)
+		p.dropEmptyLocked(a, b)
+		return &RecordTooLargeError{Topic: r.Topic, Bytes: bytes, Limit: cfg.MaxMessageBytes, Setting: "the topic's max.message.bytes"}
+	}
+	b.reserved += size
+	p.pending += size
+	if c.call != nil || c.callback != nil {
+		c.record = int32(b.builder.Len() - 1)
+		c.timestamp = ts
+		if p.cfg.acks == AcksNone {
+			p.completeUnacknowledgedLocked(b, c)
+		} else {
+			b.completions = append(b.completions, c)
+			if c.callback != nil {
+				b.hasCallbacks = true
+			}
+		}
+	}
+	if !b.due && (p.cfg.linger == 0 || c.call != nil) {
+		b.due = true
+		p.dueCount++
+	} else if !b.due && !p.lingering {
+		p.lingering = true
+		p.wg.Go(p.lingerLoop)
+	}
+	return nil
+}
+
+// recordSizeSlack is by how much recordbatch.RecordSizeMax may be too high.
+const recordSizeSlack = 22
+
+func checkTimestamp(r *Record, cfg *TopicConfig, now time.Time) error {
+	if cfg.TimestampType == LogAppendTime {
+		return nil
+	}
+	if limit := cfg.MessageTimestampBeforeMax; limit != Forever && now.Sub(r.Timestamp) > limit {
+		return &InvalidRecordError{Topic: r.Topic, Rule: fmt.Sprintf("the timestamp %v is more than message.timestamp.before.max.ms (%v) behind the clock", r.Timestamp, limit)}
+	}
+	if limit := cfg.MessageTimestampAfterMax; limit != Forever && r.Timestamp.Sub(now) > limit {
+		return &InvalidRecordError{Topic: r.Topic, Rule: fmt.Sprintf("the timestamp %v is more than message.timestamp.after.max.ms (%v) ahead of the clock", r.Timestamp, limit)}
+	}
+	if r.Timestamp.UnixMilli() < 0 {
+		return &InvalidRecordError{Topic: r.Topic, Rule: fmt.Sprintf("the timestamp %v is before 1970", r.Timestamp)}
+	}
+	return nil
+}
+
+// openBatchLocked begins a batch with room for about the given bytes of records.
+func (p *Producer) openBatchLocked(a *accumulator, cfg *TopicConfig, bytes int) *producerBatch {
+	b := &producerBatch{producer: p, acc: a, config: cfg, group: p.groups[len(p.groups)-1]}
+	b.group.batches++
+	b.builder.Reset(make([]byte, 0, bytes+recordbatch.HeaderSize+recordSizeSlack))
+	a.open = b
+	if !a.queued {
+		a.queued = true
+		p.ready = append(p.ready, a)
+	}
+	return b
+}
+
+// closeBatchLocked moves the open batch to the full ones, which do not linger.
+func (p *Producer) closeBatchLocked(a *accumulator) {
+	b := a.open
+	a.open = nil
+	a.full = append(a.full, b)
+	if !b.due {
+		b.due = true
+		p.dueCount++
+	}
+}
+
+// dropEmptyLocked forgets an open batch that got no record.
+func (p *Producer) dropEmptyLocked(a *accumulator, b *producerBatch) {
+	if b.builder.Len() > 0 {
+		return
+	}
+	a.open = nil
+	b.group.batches--
+	p.endGroupLocked(b.group)
+}
+
+// drainLocked takes the batches that are due, about maxRoundBytes of them. Within
+// a partition they leave in order.
+func (p *Producer) drainLocked() []*producerBatch {
+	var out []*producerBatch
+	var now time.Time
+	if p.cfg.linger > 0 {
+		now = p.log.cfg.Clock.Now()
+	}
+	bytes := int64(0)
+	take := func(a *accumulator, b *producerBatch) {
+		if b.due {
+			p.dueCount--
+		}
+		bytes += b.reserved
+		a.lastBytes = b.builder.Size()
+		out = append(out, b)
+	}
+	keep := p.ready[:0]
+	for _, a := range p.ready {
+		n := 0
+		for n < len(a.full) && bytes < maxRoundBytes {
+			take(a, a.full[n])
+			n++
+		}
+		if n == len(a.full) {
+			a.full = nil
+		} else {
+			a.full = a.full[n:]
+		}
+		if b := a.open; b != nil && a.full == nil && bytes < maxRoundBytes &&
+			(b.due || p.flushing > 0 || now.Sub(b.since) >= p.cfg.linger) {
+			take(a, b)
+			a.open = nil
+		}
+		if a.open == nil && a.full == nil {
+			a.queued = false
+		} else {
+			keep = append(keep, a)
+		}
+	}
+	clear(p.ready[len(keep):])
+	p.ready = keep
+	p.pending -= bytes
+	return out
+}
+
+// lingerLoop starts a round when the oldest batch has waited for long enough. It
+// runs while something lingers.
+func (p *Producer) lingerLoop() {
+	timer := p.log.cfg.Clock.NewTimer(p.cfg.linger)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C():
+		case <-p.stop:
+			return
+		}
+		p.mu.Lock()
+		now := p.log.cfg.Clock.Now()
+		next := time.Duration(-1)
+		for _, a := range p.ready {
+			b := a.open
+			if b == nil || b.due {
+				continue
+			}
+			if left := p.cfg.linger - now.Sub(b.since); left <= 0 {
+				b.due = true
+				p.dueCount++
+			} else if next < 0 || left < next {
+				next = left
+			}
+		}
+		if p.startLocked() {
+			p.wg.Go(p.run)
+		}
+		if next < 0 {
+			p.lingering = false
+			p.mu.Unlock()
+			return
+		}
+		p.mu.Unlock()
+		timer.Reset(next)
+	}
+}

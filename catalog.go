@@ -1,0 +1,291 @@
+package leat
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/leatlog/leat/internal/base"
+	"github.com/leatlog/leat/internal/store"
+)
+
+// TopicID is a topic's unique id; a topic that is deleted and created anew gets
+// another (KIP-516).
+type TopicID [16]byte
+
+// String returns the id as Kafka's tools print it.
+func (id TopicID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
+// MarshalText returns String.
+func (id TopicID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText reads what String returned.
+func (id *TopicID) UnmarshalText(text []byte) error {
+	b, err := base64.RawURLEncoding.DecodeString(string(text))
+	if err != nil || len(b) != len(id) {
+		return fmt.Errorf("topic id %s is not 16 bytes in base64", quoteShort(string(text)))
+	}
+	copy(id[:], b)
+	return nil
+}
+
+func newTopicID() (id TopicID) {
+	_, _ = rand.Read(id[:]) // never fails, by its documentation
+	return id
+}
+
+// The settings of the store that the catalog owns.
+const (
+	topicSettingPrefix     = "topic/"
+	nextPartitionIDSetting = "next-partition-id"
+	producerIDsSetting     = "producer-ids"
+)
+
+// topicRecord is what is stored of a topic, as JSON under "topic/<name>".
+// Fields are only ever added.
+type topicRecord struct {
+	Version int         `json:"version"` // 1
+	Name    string      `json:"name"`
+	ID      TopicID     `json:"id"`
+	Created time.Time   `json:"created"`
+	Config  TopicConfig `json:"config"` // as given, without what is inherited
+	// PartitionIDs are the store's names for partition 0, 1, ...
+	PartitionIDs []base.PartitionID `json:"partition_ids"`
+}
+
+const topicRecordVersion = 1
+
+// catalog holds the topics of a Log: in memory, and in the settings of its
+// store. Changes are made durable first.
+type catalog struct {
+	log   *Log
+	store *store.Store
+
+	mu       sync.RWMutex
+	topics   map[string]*Topic
+	version  uint64 // grows with every change
+	watchers []chan<- struct{}
+
+	producerIDs producerIDBlock
+}
+
+// load reads the topics from the store.
+func (c *catalog) load() error {
+	c.topics = make(map[string]*Topic)
+	return c.store.Scan(topicSettingPrefix, func(name string, value []byte) error {
+		var r topicRecord
+		if err := json.Unmarshal(value, &r); err != nil {
+			return fmt.Errorf("%w: setting %q: %w", ErrCorrupt, name, err)
+		}
+		if r.Version > topicRecordVersion {
+			return fmt.Errorf("%w: setting %q has version %d, this version reads up to %d", ErrNewerFormat, name, r.Version, topicRecordVersion)
+		}
+		c.topics[r.Name] = newTopic(c.log, r)
+		return nil
+	})
+}
+
+// topic returns a topic, or nil.
+func (c *catalog) topic(name string) *Topic {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.topics[name]
+}
+
+// all returns the topics in the order of their names.
+func (c *catalog) all() []*Topic {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	names := slices.Sorted(maps.Keys(c.topics))
+	topics := make([]*Topic, len(names))
+	for i, n := range names {
+		topics[i] = c.topics[n]
+	}
+	return topics
+}
+
+// watch makes the catalog send on w, without blocking, after each change;
+// unwatch ends it.
+func (c *catalog) watch(w chan<- struct{}) {
+	c.mu.Lock()
+	c.watchers = append(c.watchers, w)
+	c.mu.Unlock()
+}
+
+func (c *catalog) unwatch(w chan<- struct{}) {
+	c.mu.Lock()
+	if i := slices.Index(c.watchers, w); i >= 0 {
+		c.watchers = slices.Delete(c.watchers, i, i+1)
+	}
+	c.mu.Unlock()
+}
+
+func (c *catalog) changedLocked() {
+	c.version++
+	for _, w := range c.watchers {
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// create stores a new topic. The name and config are valid.
+func (c *catalog) create(name string, cfg TopicConfig, now time.Time) (*Topic, error) {
+	var t *Topic
+	err := c.store.Update(func(tx *store.Tx) error {
+		key := topicSettingPrefix + name
+		if _, ok, err := tx.Get(key); err != nil || ok {
+			if ok {
+				err = topicError(name, ErrTopicExists)
+			}
+			return err
+		}
+		ids, err := takePartitionIDs(tx, effectiveTopicConfig(c.log, cfg).Partitions)
+		if err != nil {
+			return err
+		}
+		r := topicRecord{Version: topicRecordVersion, Name: name, ID: newTopicID(), Created: now.UTC(), Config: cfg, PartitionIDs: ids}
+		if err := setTopicRecord(tx, r); err != nil {
+			return err
+		}
+		t = newTopic(c.log, r)
+		tx.OnDurable(func() {
+			c.mu.Lock()
+			c.topics[name] = t
+			c.changedLocked()
+			c.mu.Unlock()
+		})
+		return nil
+	})
+	return t, err
+}
+
+// alter stores a change of a topic: fn gets a copy of its record.
+func (c *catalog) alter(t *Topic, fn func(tx *store.Tx, r *topicRecord) error) error {
+	return c.store.Update(func(tx *store.Tx) error {
+		if t.deleted.Load() {
+			return topicError(t.name, ErrTopicDeleted)
+		}
+		r := t.state.Load().record
+		r.PartitionIDs = slices.Clone(r.PartitionIDs)
+		if err := fn(tx, &r); err != nil {
+			return err
+		}
+		if err := setTopicRecord(tx, r); err != nil {
+			return err
+		}
+		tx.OnDurable(func() {
+			t.setRecord(r)
+			c.mu.Lock()
+			c.changedLocked()
+			c.mu.Unlock()
+		})
+		return nil
+	})
+}
+
+// remove deletes a topic with all its records.
+func (c *catalog) remove(t *Topic) error {
+	var replicas []*store.Partition
+	for _, id := range t.state.Load().record.PartitionIDs {
+		p, err := c.store.Partition(id)
+		if err != nil {
+			return err
+		}
+		replicas = append(replicas, p)
+	}
+	return c.store.Update(func(tx *store.Tx) error {
+		if t.deleted.Load() || len(t.state.Load().record.PartitionIDs) != len(replicas) {
+			return topicError(t.name, ErrTopicDeleted)
+		}
+		if err := tx.Delete(topicSettingPrefix + t.name); err != nil {
+			return err
+		}
+		for _, p := range replicas {
+			if err := tx.DropPartition(p); err != nil {
+				return err
+			}
+		}
+		tx.OnDurable(func() {
+			t.deleted.Store(true)
+			c.mu.Lock()
+			delete(c.topics, t.name)
+			c.changedLocked()
+			c.mu.Unlock()
+		})
+		return nil
+	})
+}
+
+func setTopicRecord(tx *store.Tx, r topicRecord) error {
+	v, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("topic %q: %w", r.Name, err)
+	}
+	return tx.Set(topicSettingPrefix+r.Name, v)
+}
+
+// takePartitionIDs returns n ids that were never given out.
+func takePartitionIDs(tx *store.Tx, n int) ([]base.PartitionID, error) {
+	next, err := settingUint64(tx.Get(nextPartitionIDSetting))
+	if err != nil {
+		return nil, fmt.Errorf("setting %q: %w", nextPartitionIDSetting, err)
+	}
+	next = max(next, 1)
+	ids := make([]base.PartitionID, n)
+	for i := range ids {
+		ids[i] = base.PartitionID(next + uint64(i))
+	}
+	return ids, tx.Set(nextPartitionIDSetting, binary.BigEndian.AppendUint64(nil, next+uint64(n)))
+}
+
+func settingUint64(v []byte, ok bool, err error) (uint64, error) {
+	switch {
+	case err != nil || !ok:
+		return 0, err
+	case len(v) != 8:
+		return 0, fmt.Errorf("%w: %d bytes, want 8", ErrCorrupt, len(v))
+	}
+	return binary.BigEndian.Uint64(v), nil
+}
+
+// producerIDBlock hands out producer ids from a block that was reserved in the
+// store, so that no id is given out twice over restarts (KIP-730).
+type producerIDBlock struct {
+	mu        sync.Mutex
+	next, end int64
+}
+
+const producerIDBlockSize = 1000
+
+// newProducerID returns an id that no other producer of this Log ever has.
+func (c *catalog) newProducerID() (int64, error) {
+	b := &c.producerIDs
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.next == b.end {
+		var from int64
+		err := c.store.Update(func(tx *store.Tx) error {
+			v, err := settingUint64(tx.Get(producerIDsSetting))
+			if err != nil {
+				return fmt.Errorf("setting %q: %w", producerIDsSetting, err)
+			}
+			from = int64(v)
+			return tx.Set(producerIDsSetting, binary.BigEndian.AppendUint64(nil, v+producerIDBlockSize))
+		})
+		if err != nil {
+			return 0, err
+		}
+		b.next, b.end = from, from+producerIDBlockSize
+	}
+	id := b.next
+	b.next++
+	return id, nil
+}

@@ -1,0 +1,154 @@
+package leat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/leatlog/leat/internal/store"
+)
+
+// maxDecompressedBytes bounds what one batch may unpack to.
+const maxDecompressedBytes = 1 << 30
+
+// Log is an open directory with its topics. It owns every goroutine that its
+// producers, consumers and groups run. All methods may be called concurrently.
+type Log struct {
+	cfg     Config
+	store   *store.Store
+	catalog catalog
+
+	ctx    context.Context // ends with the Log
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // background goroutines
+
+	mu       sync.Mutex
+	closing  bool
+	closed   chan struct{} // closed when Close is done
+	closeErr error
+	children map[child]struct{}
+	calls    sync.WaitGroup // calls under way
+}
+
+// child is a producer, consumer or group member, closed with its Log.
+type child interface{ closeWithLog() error }
+
+// Open opens the Log in a directory, or makes it. ctx bounds the opening only.
+// It returns a *ConfigError, ErrLocked, ErrNewerFormat, ErrCorrupt, or the error
+// of the file system.
+func Open(ctx context.Context, cfg Config) (*Log, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	l := &Log{cfg: cfg, closed: make(chan struct{}), children: make(map[child]struct{})}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	s, err := store.Open(store.Options{
+		Dir:                  cfg.Dir,
+		FS:                   cfg.fs,
+		Clock:                cfg.Clock,
+		Logger:               cfg.Logger,
+		CacheBytes:           cfg.CacheBytes,
+		MemTableBytes:        cfg.MemTableBytes,
+		TailCacheBytes:       cfg.TailCacheBytes,
+		ProducerIDExpiration: cfg.ProducerIDExpiration,
+		OnFail:               cfg.Hooks.StorageFailed,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("leat: %w", err)
+	}
+	l.store = s
+	l.catalog = catalog{log: l, store: s}
+	if err := l.catalog.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("leat: %s: %w", cfg.Dir, err), s.Close())
+	}
+	return l, nil
+}
+
+// begin admits a call; end must follow if it returns nil.
+func (l *Log) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing {
+		return ErrClosed
+	}
+	l.calls.Add(1)
+	return nil
+}
+
+func (l *Log) end() { l.calls.Done() }
+
+// adopt makes c be closed with the Log; it fails when the Log is closing.
+func (l *Log) adopt(c child) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing {
+		return ErrClosed
+	}
+	l.children[c] = struct{}{}
+	return nil
+}
+
+func (l *Log) release(c child) {
+	l.mu.Lock()
+	delete(l.children, c)
+	l.mu.Unlock()
+}
+
+// mapError tells an error of the store in the package's terms.
+func (l *Log) mapError(err error) error {
+	if errors.Is(err, store.ErrClosed) {
+		return ErrClosed
+	}
+	return err
+}
+
+// Close takes no more calls, lets producers finish what they hold, ends
+// consumers and group members, waits for every goroutine, and closes the
+// directory. It returns the first error of that, and the same on a second call.
+// A Poll that waits returns ErrClosed.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closing {
+		l.mu.Unlock()
+		<-l.closed
+		return l.closeErr
+	}
+	l.closing = true
+	children := make([]child, 0, len(l.children))
+	for c := range l.children {
+		children = append(children, c)
+	}
+	l.mu.Unlock()
+
+	var errs []error
+	for _, c := range children {
+		errs = append(errs, c.closeWithLog())
+	}
+	l.cancel()
+	l.wg.Wait()
+	l.calls.Wait()
+	errs = append(errs, l.store.Close())
+	l.closeErr = errors.Join(errs...)
+	close(l.closed)
+	return l.closeErr
+}
+
+// Checkpoint makes a consistent copy of the Log in a directory that must not
+// exist, while writes go on. It holds all that was acknowledged before the call,
+// and opens as a Log of its own. Files are shared with this Log by hard links
+// where the file system allows it, so that it takes little time and space.
+func (l *Log) Checkpoint(ctx context.Context, dir string) error {
+	if err := l.begin(ctx); err != nil {
+		return err
+	}
+	defer l.end()
+	return l.mapError(l.store.Checkpoint(dir))
+}

@@ -1,0 +1,199 @@
+package leat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/leatlog/leat/internal/base"
+	"github.com/leatlog/leat/internal/recordbatch"
+	"github.com/leatlog/leat/internal/store"
+)
+
+// Partition is one ordered sequence of records of a topic. All methods may be
+// called concurrently.
+type Partition struct {
+	topic  *Topic
+	number int32
+	id     base.PartitionID
+	local  atomic.Pointer[store.Partition] // loaded on first use
+}
+
+// replica is what a Partition needs of the place where its batches are.
+type replica interface {
+	Read(f *store.Fetch, from Offset, maxBytes int) error
+	HighWatermark() Offset
+	LogStart() Offset
+	SizeBytes() int64
+	Records() int64
+	MaxTimestamp() int64
+	OffsetForTime(ms int64) (at Offset, found bool, err error)
+	TrimTo(to Offset) error
+	Watch(c chan<- struct{})
+	Unwatch(c chan<- struct{})
+}
+
+var _ replica = (*store.Partition)(nil)
+
+// PartitionInfo describes a partition at one moment.
+type PartitionInfo struct {
+	TopicPartition
+	// LogStart is the first offset that can be read, HighWatermark the one after
+	// the last. Every record below HighWatermark is durable.
+	LogStart      Offset
+	HighWatermark Offset
+	// Records counts the stored records, and Bytes what their batches take as
+	// they are stored; records below LogStart in a batch that also holds later
+	// ones are included.
+	Records int64
+	Bytes   int64
+	// MaxTimestamp is the latest timestamp of a record; zero when there is none.
+	MaxTimestamp time.Time
+}
+
+// Topic returns the partition's topic.
+func (p *Partition) Topic() *Topic { return p.topic }
+
+// Number returns the partition's number in its topic, from 0.
+func (p *Partition) Number() int32 { return p.number }
+
+func (p *Partition) name() TopicPartition {
+	return TopicPartition{Topic: p.topic.name, Partition: p.number}
+}
+
+// replica returns where the partition is stored.
+func (p *Partition) replica() (*store.Partition, error) {
+	if r := p.local.Load(); r != nil {
+		return r, nil
+	}
+	r, err := p.topic.log.store.Partition(p.id)
+	if err != nil {
+		return nil, p.mapError(err)
+	}
+	p.local.Store(r)
+	return r, nil
+}
+
+// mapError tells an error of the store in the terms of the topic.
+func (p *Partition) mapError(err error) error {
+	var oor *store.OffsetOutOfRangeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &oor):
+		return &OffsetOutOfRangeError{Topic: p.topic.name, Partition: p.number,
+			Offset: oor.Offset, LogStart: oor.LogStart, HighWatermark: oor.HighWatermark}
+	case errors.Is(err, store.ErrPartitionDropped):
+		return topicError(p.topic.name, ErrTopicDeleted)
+	case errors.Is(err, store.ErrClosed):
+		return ErrClosed
+	}
+	return fmt.Errorf("topic %q partition %d: %w", p.topic.name, p.number, err)
+}
+
+// Info describes the partition.
+func (p *Partition) Info(ctx context.Context) (PartitionInfo, error) {
+	if err := p.topic.log.begin(ctx); err != nil {
+		return PartitionInfo{}, err
+	}
+	defer p.topic.log.end()
+	r, err := p.replica()
+	if err != nil {
+		return PartitionInfo{}, err
+	}
+	info := PartitionInfo{
+		TopicPartition: p.name(),
+		LogStart:       r.LogStart(),
+		HighWatermark:  r.HighWatermark(),
+		Records:        r.Records(),
+		Bytes:          r.SizeBytes(),
+	}
+	if ms := r.MaxTimestamp(); ms >= 0 {
+		info.MaxTimestamp = time.UnixMilli(ms)
+	}
+	return info, nil
+}
+
+// OffsetForTime returns the offset of the first record whose timestamp is t or
+// later, and that timestamp; without one it returns the high watermark and the
+// zero time (ListOffsets by timestamp).
+func (p *Partition) OffsetForTime(ctx context.Context, t time.Time) (Offset, time.Time, error) {
+	if err := p.topic.log.begin(ctx); err != nil {
+		return 0, time.Time{}, err
+	}
+	defer p.topic.log.end()
+	r, err := p.replica()
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	o, at, err := offsetForTime(r, t.UnixMilli())
+	return o, at, p.mapError(err)
+}
+
+func offsetForTime(r replica, ms int64) (Offset, time.Time, error) {
+	end := r.HighWatermark()
+	at, found, err := r.OffsetForTime(ms)
+	if err != nil || !found {
+		return end, time.Time{}, err
+	}
+	at = max(at, r.LogStart())
+	var f store.Fetch
+	var it recordbatch.Iterator
+	d := recordbatch.NewDecompressor(maxDecompressedBytes)
+	// The first batch holds the record, unless compaction has removed it since;
+	// then it is in a later one, or gone.
+	for from := at; from < end; {
+		if err := r.Read(&f, from, 1); err != nil {
+			return 0, time.Time{}, err
+		}
+		if len(f.Batches) == 0 {
+			break
+		}
+		for _, b := range f.Batches {
+			if err := it.Reset(b, d); err != nil {
+				return 0, time.Time{}, err
+			}
+			for it.Next() {
+				if rec := it.Record(); rec.Offset >= from && rec.Timestamp >= ms {
+					return rec.Offset, time.UnixMilli(rec.Timestamp), nil
+				}
+			}
+			if err := it.Err(); err != nil {
+				return 0, time.Time{}, err
+			}
+			from = it.Header().LastOffset() + 1
+		}
+	}
+	return end, time.Time{}, nil
+}
+
+// DeleteRecords moves the log start to the given offset: no record below can be
+// read any more, and their space is freed. Offsets do not change. An offset above
+// the high watermark gives an *OffsetOutOfRangeError, one at or below the log
+// start does nothing (Kafka's DeleteRecords). The change is durable when it
+// returns.
+func (p *Partition) DeleteRecords(ctx context.Context, before Offset) error {
+	if err := p.topic.log.begin(ctx); err != nil {
+		return err
+	}
+	defer p.topic.log.end()
+	r, err := p.replica()
+	if err != nil {
+		return err
+	}
+	from := r.LogStart()
+	if err := r.TrimTo(before); err != nil {
+		return p.mapError(err)
+	}
+	p.removed(from, r.LogStart())
+	return nil
+}
+
+// removed tells the program that the log start moved.
+func (p *Partition) removed(from, to Offset) {
+	if h := p.topic.log.cfg.Hooks.RecordsRemoved; h != nil && to > from {
+		h(p.name(), from, to)
+	}
+}

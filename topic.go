@@ -1,0 +1,226 @@
+package leat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/leatlog/leat/internal/base"
+	"github.com/leatlog/leat/internal/store"
+)
+
+// Topic is a named stream of records, split into partitions. It stays the
+// handle of this very topic: when that is deleted, its calls return
+// ErrTopicDeleted, also if one of the same name is created later. All methods
+// may be called concurrently.
+type Topic struct {
+	log     *Log
+	name    string
+	id      TopicID
+	state   atomic.Pointer[topicState]
+	deleted atomic.Bool
+}
+
+// topicState is replaced as a whole when the topic is altered.
+type topicState struct {
+	record     topicRecord
+	config     TopicConfig // effective: no field is zero
+	partitions []*Partition
+}
+
+// TopicInfo describes a topic.
+type TopicInfo struct {
+	Name    string
+	ID      TopicID
+	Created time.Time
+	// Config is effective: what the topic leaves open is filled in.
+	Config TopicConfig
+	// Internal says that the topic is the library's own.
+	Internal bool
+}
+
+func newTopic(l *Log, r topicRecord) *Topic {
+	t := &Topic{log: l, name: r.Name, id: r.ID}
+	t.setRecord(r)
+	return t
+}
+
+func (t *Topic) setRecord(r topicRecord) {
+	s := &topicState{record: r, config: effectiveTopicConfig(t.log, r.Config)}
+	s.config.Partitions = len(r.PartitionIDs)
+	if old := t.state.Load(); old != nil {
+		s.partitions = append(s.partitions, old.partitions...)
+	}
+	for i := len(s.partitions); i < len(r.PartitionIDs); i++ {
+		s.partitions = append(s.partitions, &Partition{topic: t, number: int32(i), id: r.PartitionIDs[i]})
+	}
+	t.state.Store(s)
+}
+
+func effectiveTopicConfig(l *Log, c TopicConfig) TopicConfig {
+	return c.inherit(l.cfg.TopicDefaults).withDefaults()
+}
+
+// CreateTopic makes a topic and returns when it is durable. It returns
+// ErrTopicExists, a *InvalidNameError or a *ConfigError.
+func (l *Log) CreateTopic(ctx context.Context, name string, cfg TopicConfig) (*Topic, error) {
+	if err := validateNewTopicName(name); err != nil {
+		return nil, err
+	}
+	return l.createTopic(ctx, name, cfg)
+}
+
+// createTopic is CreateTopic for internal topics too.
+func (l *Log) createTopic(ctx context.Context, name string, cfg TopicConfig) (*Topic, error) {
+	if err := l.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer l.end()
+	if err := cfg.validate(); err != nil {
+		return nil, topicError(name, err)
+	}
+	if err := effectiveTopicConfig(l, cfg).validate(); err != nil {
+		return nil, topicError(name, err)
+	}
+	t, err := l.catalog.create(name, cfg, l.cfg.Clock.Now())
+	if err != nil {
+		return nil, l.mapError(err)
+	}
+	l.cfg.Logger.Info("topic created", "topic", name, "partitions", t.NumPartitions())
+	if h := l.cfg.Hooks.TopicCreated; h != nil {
+		h(name)
+	}
+	return t, nil
+}
+
+// Topic returns an existing topic, or ErrUnknownTopic.
+func (l *Log) Topic(ctx context.Context, name string) (*Topic, error) {
+	if err := l.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer l.end()
+	if err := validateTopicName(name); err != nil {
+		return nil, err
+	}
+	if t := l.catalog.topic(name); t != nil {
+		return t, nil
+	}
+	return nil, topicError(name, ErrUnknownTopic)
+}
+
+// Topics describes all topics in the order of their names, internal ones too.
+func (l *Log) Topics(ctx context.Context) ([]TopicInfo, error) {
+	if err := l.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer l.end()
+	var infos []TopicInfo
+	for _, t := range l.catalog.all() {
+		infos = append(infos, t.Info())
+	}
+	return infos, nil
+}
+
+// AlterTopic changes a topic's config: alter gets what the topic was given, with
+// zero in the fields that it inherits, and changes it; it must be quick and may
+// not call the Log. Partitions cannot be changed here, see AddPartitions. The
+// change is durable when AlterTopic returns.
+func (l *Log) AlterTopic(ctx context.Context, name string, alter func(*TopicConfig)) error {
+	t, err := l.Topic(ctx, name)
+	if err != nil {
+		return err
+	}
+	return l.mapError(l.catalog.alter(t, func(_ *store.Tx, r *topicRecord) error {
+		cfg := r.Config
+		alter(&cfg)
+		if cfg.Partitions != r.Config.Partitions {
+			return topicError(name, &ConfigError{Property: "partitions", Value: fmt.Sprint(cfg.Partitions),
+				Rule: "cannot be altered; AddPartitions adds some"})
+		}
+		if err := errors.Join(cfg.validate(), effectiveTopicConfig(l, cfg).validate()); err != nil {
+			return topicError(name, err)
+		}
+		r.Config = cfg
+		return nil
+	}))
+}
+
+// AddPartitions makes a topic have total partitions. Keys may land in other
+// partitions from then on. It returns a *ConfigError when total is not above
+// what the topic has.
+func (l *Log) AddPartitions(ctx context.Context, name string, total int) error {
+	t, err := l.Topic(ctx, name)
+	if err != nil {
+		return err
+	}
+	return l.mapError(l.catalog.alter(t, func(tx *store.Tx, r *topicRecord) error {
+		if total <= len(r.PartitionIDs) || total > partitionsMax {
+			return topicError(name, &ConfigError{Property: "partitions", Value: fmt.Sprint(total),
+				Rule: fmt.Sprintf("must be more than the %d that there are, and at most %d", len(r.PartitionIDs), partitionsMax)})
+		}
+		ids, err := takePartitionIDs(tx, total-len(r.PartitionIDs))
+		if err != nil {
+			return err
+		}
+		r.PartitionIDs = append(r.PartitionIDs, ids...)
+		r.Config.Partitions = total
+		return nil
+	}))
+}
+
+// DeleteTopic removes a topic with all its records and returns when that is
+// durable. Its consumers and producers get ErrTopicDeleted or ErrUnknownTopic.
+func (l *Log) DeleteTopic(ctx context.Context, name string) error {
+	t, err := l.Topic(ctx, name)
+	if err != nil {
+		return err
+	}
+	if isInternalTopic(name) {
+		return &InvalidNameError{Kind: "topic", Name: name, Rule: "is the library's own and cannot be deleted"}
+	}
+	if err := l.catalog.remove(t); err != nil {
+		return l.mapError(err)
+	}
+	l.cfg.Logger.Info("topic deleted", "topic", name)
+	if h := l.cfg.Hooks.TopicDeleted; h != nil {
+		h(name)
+	}
+	return nil
+}
+
+// Name returns the topic's name.
+func (t *Topic) Name() string { return t.name }
+
+// ID returns the topic's unique id.
+func (t *Topic) ID() TopicID { return t.id }
+
+// Config returns the effective config: what the topic leaves open is filled in.
+func (t *Topic) Config() TopicConfig { return t.state.Load().config }
+
+// Info describes the topic.
+func (t *Topic) Info() TopicInfo {
+	s := t.state.Load()
+	return TopicInfo{Name: t.name, ID: t.id, Created: s.record.Created, Config: s.config, Internal: isInternalTopic(t.name)}
+}
+
+// NumPartitions returns the number of partitions, which may grow.
+func (t *Topic) NumPartitions() int { return len(t.state.Load().partitions) }
+
+// Partition returns a partition, or ErrUnknownPartition.
+func (t *Topic) Partition(number int32) (*Partition, error) {
+	s := t.state.Load()
+	if t.deleted.Load() {
+		return nil, topicError(t.name, ErrTopicDeleted)
+	}
+	if number < 0 || int(number) >= len(s.partitions) {
+		return nil, fmt.Errorf("%w: topic %q has partitions 0 to %d, not %d", ErrUnknownPartition, t.name, len(s.partitions)-1, number)
+	}
+	return s.partitions[number], nil
+}
+
+// partitionID is for tests of what the store holds.
+func (t *Topic) partitionID(number int32) base.PartitionID {
+	return t.state.Load().record.PartitionIDs[number]
+}
