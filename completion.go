@@ -178,9 +178,7 @@ func (p *Producer) complete(batches []*producerBatch) {
 			p.silentErr = b.acc.partition.mapError(b.err)
 		}
 		p.releaseLocked(b.reserved)
-		if !b.hasCallbacks {
-			p.batchDoneLocked(b.group)
-		}
+		p.batchDoneLocked(b.group)
 	}
 }
 
@@ -233,12 +231,11 @@ type callbackJob struct {
 // queueCallLocked queues one call behind the callbacks that wait. Flush waits
 // for it too.
 func (p *Producer) queueCallLocked(call func()) {
-	g := p.groups[len(p.groups)-1]
-	g.batches++
-	p.queueCallbacksLocked(callbackJob{call: call, group: g})
+	p.queueCallbacksLocked(callbackJob{call: call, group: p.groups[len(p.groups)-1]})
 }
 
 func (p *Producer) queueCallbacksLocked(j callbackJob) {
+	j.group.batches++
 	p.callbacks = append(p.callbacks, j)
 	p.callbackBytes += j.bytes
 	if !p.callbackRunning {

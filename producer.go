@@ -82,7 +82,8 @@ type spaceWaiter struct {
 	granted chan struct{} // closed when the bytes are reserved for it, or on Close
 }
 
-// flushGroup counts the batches that were begun between two Flush calls.
+// flushGroup counts the batches that were begun between two Flush calls, until
+// they are stored, and their callbacks, until they have run.
 type flushGroup struct {
 	batches int
 	sealed  bool          // no batch is added any more
@@ -438,8 +439,8 @@ func (p *Producer) beginAnewAfterFailure(batches []*producerBatch) {
 }
 
 // Flush stores what was produced before the call, without lingering, and returns
-// when it is acknowledged and its callbacks have returned, or with ctx's error.
-// It also returns the first failure of a record that had no callback.
+// when it is durable, whatever the acks are, and its callbacks have returned, or
+// with ctx's error. It also returns the first failure of a record that had no callback.
 func (p *Producer) Flush(ctx context.Context) error {
 	p.mu.Lock()
 	if p.closed {
