@@ -36,7 +36,7 @@ func BenchmarkConsume(b *testing.B) {
 	for _, sz := range []size{size100B, size1KiB} {
 		for _, from := range []string{"disk", "cold"} {
 			b.Run(fmt.Sprintf("size=%s/from=%s", sz.name, from), func(b *testing.B) {
-				keep := func(s System) bool { return s.Persistent && !s.SlowToFill }
+				keep := func(s System) bool { return s.Persistent && !s.SlowToFill && !s.WriteOnly }
 				eachSystem(b, keep, func(b *testing.B, s System) {
 					benchConsumeDisk(b, s, sz, from == "cold")
 				})
