@@ -25,7 +25,6 @@ type accumulator struct {
 	full      []*producerBatch // closed, oldest first
 	open      *producerBatch   // takes records; nil when there is none
 	queued    bool             // in Producer.ready
-	lastBytes int              // size of the last batch, to begin the next with
 
 	// Guarded by Producer.order: what the next sealed batch gets.
 	epoch    int16
@@ -102,7 +101,7 @@ func (p *Producer) appendLocked(pt *producerTopic, r *Record, size int64, c comp
 			return err
 		}
 	}
-	number := p.cfg.partitioner(r, int32(len(pt.accs)))
+	number := p.partitionLocked(r, int32(len(pt.accs)))
 	if number == -1 {
 		if pt.stickyLeft <= 0 {
 			pt.sticky = (pt.sticky + 1) % int32(len(pt.accs))
@@ -133,7 +132,7 @@ func (p *Producer) appendLocked(pt *producerTopic, r *Record, size int64, c comp
 		b = nil
 	}
 	if b == nil {
-		b = p.openBatchLocked(a, cfg, max(need, min(a.lastBytes, limit)))
+		b = p.openBatchLocked(a, cfg)
 		b.since = now
 	}
 	if err := b.builder.Append(ts, r.Key, r.Value, r.Headers); err != nil {
@@ -171,6 +170,18 @@ func (p *Producer) appendLocked(pt *producerTopic, r *Record, size int64, c comp
 	return nil
 }
 
+// partitionLocked asks the partitioner. The record that it sees is the producer's,
+// so that the caller's need not be on the heap.
+func (p *Producer) partitionLocked(r *Record, n int32) int32 {
+	if p.cfg.partitioner == nil {
+		return keyPartition(r.Key, n)
+	}
+	p.scratch = *r
+	number := p.cfg.partitioner(&p.scratch, n)
+	p.scratch = Record{}
+	return number
+}
+
 // recordSizeSlack is by how much recordbatch.RecordSizeMax may be too high.
 const recordSizeSlack = 22
 
@@ -190,17 +201,70 @@ func checkTimestamp(r *Record, cfg *TopicConfig, now time.Time) error {
 	return nil
 }
 
-// openBatchLocked begins a batch with room for about the given bytes of records.
-func (p *Producer) openBatchLocked(a *accumulator, cfg *TopicConfig, bytes int) *producerBatch {
+// openBatchLocked begins a batch.
+func (p *Producer) openBatchLocked(a *accumulator, cfg *TopicConfig) *producerBatch {
 	b := &producerBatch{producer: p, acc: a, config: cfg, group: p.groups[len(p.groups)-1]}
 	b.group.batches++
-	b.builder.Reset(make([]byte, 0, bytes+recordbatch.HeaderSize+recordSizeSlack))
+	if n := len(p.spareBuilders); n > 0 {
+		b.builder = p.spareBuilders[n-1]
+		p.spareBuilders = p.spareBuilders[:n-1]
+		p.spareBytes -= b.builder.Cap()
+	} else {
+		b.builder = new(recordbatch.Builder)
+	}
+	if n := len(p.spareCompletions); n > 0 {
+		b.completions = p.spareCompletions[n-1]
+		p.spareCompletions = p.spareCompletions[:n-1]
+	}
 	a.open = b
 	if !a.queued {
 		a.queued = true
 		p.ready = append(p.ready, a)
 	}
 	return b
+}
+
+const (
+	// spareBytesIdle bounds the buffers that an idle producer keeps for later
+	// batches; a busy one keeps up to its buffer.memory.
+	spareBytesIdle = 1 << 20
+	// spareCompletionsMax and spareCompletionsLenMax bound the lists of
+	// completions that are kept for later batches.
+	spareCompletionsMax    = 16
+	spareCompletionsLenMax = 16 << 10
+)
+
+// recycleBuilders takes the builders of sealed batches back.
+func (p *Producer) recycleBuilders(batches []*producerBatch) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range batches {
+		builder := b.builder
+		b.builder = nil
+		if b.append.Batch == nil {
+			b.unsealed = builder.Len()
+		} else if int64(p.spareBytes+builder.Cap()) <= p.cfg.bufferBytes {
+			p.spareBytes += builder.Cap()
+			p.spareBuilders = append(p.spareBuilders, builder)
+		}
+	}
+}
+
+// trimSparesLocked gives buffers back when there is nothing to do.
+func (p *Producer) trimSparesLocked() {
+	for p.spareBytes > spareBytesIdle {
+		last := len(p.spareBuilders) - 1
+		p.spareBytes -= p.spareBuilders[last].Cap()
+		p.spareBuilders[last] = nil
+		p.spareBuilders = p.spareBuilders[:last]
+	}
+}
+
+func (p *Producer) recycleLocked(cs []completion) {
+	if len(p.spareCompletions) < spareCompletionsMax && cap(cs) > 0 && cap(cs) <= spareCompletionsLenMax {
+		clear(cs)
+		p.spareCompletions = append(p.spareCompletions, cs[:0])
+	}
 }
 
 // closeBatchLocked moves the open batch to the full ones, which do not linger.
@@ -233,19 +297,19 @@ func (p *Producer) drainLocked() []*producerBatch {
 		now = p.log.cfg.Clock.Now()
 	}
 	bytes := int64(0)
-	take := func(a *accumulator, b *producerBatch) {
+	take := func(b *producerBatch) {
 		if b.due {
 			p.dueCount--
 		}
 		bytes += b.reserved
-		a.lastBytes = b.builder.Size()
+		b.awaited = len(b.completions)
 		out = append(out, b)
 	}
 	keep := p.ready[:0]
 	for _, a := range p.ready {
 		n := 0
 		for n < len(a.full) && bytes < maxRoundBytes {
-			take(a, a.full[n])
+			take(a.full[n])
 			n++
 		}
 		if n == len(a.full) {
@@ -255,7 +319,7 @@ func (p *Producer) drainLocked() []*producerBatch {
 		}
 		if b := a.open; b != nil && a.full == nil && bytes < maxRoundBytes &&
 			(b.due || p.flushing > 0 || now.Sub(b.since) >= p.cfg.linger) {
-			take(a, b)
+			take(b)
 			a.open = nil
 		}
 		if a.open == nil && a.full == nil {

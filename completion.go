@@ -16,12 +16,14 @@ type producerBatch struct {
 	acc      *accumulator
 	config   *TopicConfig
 	group    *flushGroup
-	builder  recordbatch.Builder
-	since    time.Time // when the first record came
-	reserved int64     // bytes of the buffer
-	due      bool      // counted in Producer.dueCount
+	builder  *recordbatch.Builder // nil once the batch is sealed
+	since    time.Time            // when the first record came
+	reserved int64                // bytes of the buffer
+	due      bool                 // counted in Producer.dueCount
 
 	completions  []completion // for the records that somebody waits for
+	awaited      int          // len(completions) when the batch was taken
+	unsealed     int          // number of records, if the batch could not be sealed
 	hasCallbacks bool
 	acknowledged bool  // completions have been taken care of
 	told         error // what they were told; set once, before they are
@@ -70,7 +72,8 @@ func (c *syncCall) err() error {
 	return c.first
 }
 
-// seal finishes the batch for the store. The caller holds Producer.order.
+// seal finishes the batch for the store. It leaves the builder behind, which the
+// next batch may use. The caller holds Producer.order.
 func (b *producerBatch) seal(c *recordbatch.Compressor) error {
 	p, a := b.producer, b.acc
 	codec := p.cfg.compression
@@ -92,6 +95,12 @@ func (b *producerBatch) seal(c *recordbatch.Compressor) error {
 	})
 	if err != nil {
 		return err
+	}
+	if codec == Uncompressed || b.builder.Cap() == 0 {
+		// The store keeps the batch, the builder keeps its buffer.
+		scratch := buf
+		buf = append([]byte(nil), scratch...)
+		b.builder.Reset(scratch)
 	}
 	if b.config.TimestampType == LogAppendTime {
 		b.appendTime = p.log.cfg.Clock.Now().UnixMilli()
@@ -174,7 +183,7 @@ func (p *Producer) complete(batches []*producerBatch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, b := range batches {
-		if b.err != nil && len(b.completions) < b.records() && p.silentErr == nil {
+		if b.err != nil && b.awaited < b.records() && p.silentErr == nil {
 			p.silentErr = b.acc.partition.mapError(b.err)
 		}
 		p.releaseLocked(b.reserved)
@@ -187,7 +196,7 @@ func (b *producerBatch) records() int {
 	if b.append.Batch != nil {
 		return int(b.append.Header.NumRecords)
 	}
-	return b.builder.Len()
+	return b.unsealed
 }
 
 func (p *Producer) batchDoneLocked(g *flushGroup) {
@@ -196,7 +205,7 @@ func (p *Producer) batchDoneLocked(g *flushGroup) {
 }
 
 // fail reports a record that was not taken, like one that failed later.
-func (p *Producer) fail(r *Record, callback func(RecordMetadata, error), err error) {
+func (p *Producer) fail(m RecordMetadata, callback func(RecordMetadata, error), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if callback == nil {
@@ -205,7 +214,6 @@ func (p *Producer) fail(r *Record, callback func(RecordMetadata, error), err err
 		}
 		return
 	}
-	m := RecordMetadata{Topic: r.Topic, Partition: r.Partition, Offset: -1, Timestamp: r.Timestamp}
 	p.queueCallLocked(func() { callback(m, err) })
 }
 
@@ -255,6 +263,10 @@ func (p *Producer) runCallbacks() {
 		j.run(p.log)
 		p.mu.Lock()
 		p.callbackBytes -= j.bytes
+		if j.batch != nil {
+			p.recycleLocked(j.batch.completions)
+			j.batch.completions = nil
+		}
 		p.turn.Broadcast()
 		p.batchDoneLocked(j.group)
 	}

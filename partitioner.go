@@ -10,10 +10,14 @@ type Partitioner func(r *Record, n int32) int32
 // the positive murmur2 hash of the key modulo the number of partitions. A record
 // without a key goes to any partition. It is the default.
 func KeyPartitioner(r *Record, n int32) int32 {
-	if r.Key == nil {
+	return keyPartition(r.Key, n)
+}
+
+func keyPartition(key []byte, n int32) int32 {
+	if key == nil {
 		return -1
 	}
-	return int32(murmur2(r.Key)&0x7fffffff) % n
+	return int32(murmur2(key)&0x7fffffff) % n
 }
 
 // ManualPartitioner uses Record.Partition.

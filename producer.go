@@ -61,6 +61,11 @@ type Producer struct {
 	closeErr  error
 	silentErr error // first failure of a record without a callback since the last Flush
 
+	spareBuilders    []*recordbatch.Builder // with their buffers, for later batches
+	spareBytes       int
+	spareCompletions [][]completion
+	scratch          Record // what the partitioner sees
+
 	callbacks       []callbackJob // to run, in order
 	callbackBytes   int64
 	callbackRunning bool
@@ -141,7 +146,7 @@ func (l *Log) NewProducer(opts ...ProducerOption) (*Producer, error) {
 // callback is returned by the next Flush or Close.
 func (p *Producer) Produce(ctx context.Context, r Record, callback func(RecordMetadata, error)) {
 	if err := p.add(ctx, &r, completion{callback: callback}, false); err != nil {
-		p.fail(&r, callback, err)
+		p.fail(RecordMetadata{Topic: r.Topic, Partition: r.Partition, Offset: -1, Timestamp: r.Timestamp}, callback, err)
 	}
 }
 
@@ -333,6 +338,7 @@ func (p *Producer) runRound() {
 			appends = append(appends, &b.append)
 		}
 	}
+	p.recycleBuilders(batches)
 	hooks := store.AppendHooks{Enqueued: p.order.Unlock}
 	if p.cfg.acks == AcksLeader {
 		hooks.Applied = func() { p.applied(batches) }
@@ -346,6 +352,9 @@ func (p *Producer) runRound() {
 	p.complete(batches)
 	p.mu.Lock()
 	p.active = p.active[1:]
+	if len(p.active) == 0 && len(p.ready) == 0 {
+		p.trimSparesLocked()
+	}
 	p.turn.Broadcast()
 	p.mu.Unlock()
 }

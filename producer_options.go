@@ -34,7 +34,7 @@ type producerConfig struct {
 	batchBytes      int
 	bufferBytes     int64
 	nonBlocking     bool
-	partitioner     Partitioner
+	partitioner     Partitioner // nil: KeyPartitioner
 	idempotent      bool
 	deliveryTimeout time.Duration
 }
@@ -54,7 +54,6 @@ func defaultProducerConfig() producerConfig {
 	return producerConfig{
 		batchBytes:      defaultBatchBytes,
 		bufferBytes:     defaultBufferBytes,
-		partitioner:     KeyPartitioner,
 		idempotent:      true,
 		compression:     Uncompressed,
 		deliveryTimeout: defaultDeliveryTimeout,
@@ -95,7 +94,8 @@ func WithBufferBytes(n int64) ProducerOption { return func(c *producerConfig) { 
 // room. The default is to wait for room until ctx ends (max.block.ms).
 func WithNonBlocking() ProducerOption { return func(c *producerConfig) { c.nonBlocking = true } }
 
-// WithPartitioner sets who chooses the partition. Default KeyPartitioner.
+// WithPartitioner sets who chooses the partition. Default, and for nil,
+// KeyPartitioner.
 func WithPartitioner(p Partitioner) ProducerOption {
 	return func(c *producerConfig) { c.partitioner = p }
 }
@@ -127,8 +127,6 @@ func (c *producerConfig) validate() error {
 		return bad("batch.size", int64(c.batchBytes), "must be from 1 to 268435456 bytes")
 	case c.bufferBytes < bufferBytesMin:
 		return bad("buffer.memory", c.bufferBytes, "must be at least 65536 bytes")
-	case c.partitioner == nil:
-		return &ConfigError{Property: "partitioner", Value: "nil", Rule: "must be a function"}
 	case c.deliveryTimeout <= 0:
 		return bad("delivery.timeout.ms", c.deliveryTimeout.Milliseconds(), "must be above 0")
 	}

@@ -45,6 +45,9 @@ func (b *Builder) Len() int { return int(b.n) }
 // header.
 func (b *Builder) Size() int { return max(len(b.buf), HeaderSize) }
 
+// Cap returns the bytes that the Builder's buffer has room for.
+func (b *Builder) Cap() int { return cap(b.buf) }
+
 // LastOffsetDelta returns the offset delta of the last record, or -1.
 func (b *Builder) LastOffsetDelta() int32 {
 	if b.n == 0 {
