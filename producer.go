@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -173,7 +174,7 @@ func (p *Producer) ProduceSync(ctx context.Context, rs ...Record) ([]RecordMetad
 	p.mu.Unlock()
 	if inline {
 		p.runRound()
-		p.nextRoundOrEnd()
+		p.endRound(true) // what has come meanwhile is not for this caller to store
 	}
 	select {
 	case <-call.done:
@@ -290,27 +291,25 @@ func (p *Producer) startLocked() bool {
 
 // run makes rounds until nothing is left for its slot.
 func (p *Producer) run() {
-	for {
+	for again := true; again; {
 		p.runRound()
-		p.mu.Lock()
-		p.rounds--
-		if !p.startLocked() {
-			p.mu.Unlock()
-			return
-		}
-		p.mu.Unlock()
+		again = p.endRound(false)
 	}
 }
 
-// nextRoundOrEnd ends a round that was run by a caller: what has come meanwhile
-// is not for the caller to store.
-func (p *Producer) nextRoundOrEnd() {
+// endRound frees the slot of a round, and reserves it again if there is more to
+// do: for the caller, or for a goroutine of its own.
+func (p *Producer) endRound(spawn bool) (again bool) {
+	// The callers that the round has woken go first: what they produce next then
+	// shares the next round, and its fsync.
+	runtime.Gosched()
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.rounds--
-	if p.startLocked() {
+	if again = p.startLocked(); again && spawn {
 		p.wg.Go(p.run)
 	}
-	p.mu.Unlock()
+	return again
 }
 
 // runRound takes the batches that are due, stores them and completes them.

@@ -155,6 +155,8 @@ func BenchmarkProduceSync(b *testing.B) {
 				})
 			}
 			wg.Wait()
+			m := l.store.Metrics()
+			b.ReportMetric(float64(m.AppendedRecords)/float64(m.AppendedBatches), "records/batch")
 		})
 	}
 }
