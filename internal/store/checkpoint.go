@@ -11,19 +11,25 @@ import (
 // writes go on: it holds everything that was durable when it was called and
 // opens as a Store of its own. Files are hard links where the file system has
 // them.
-func (s *Store) Checkpoint(dir string) error {
+func (s *Store) Checkpoint(dir string) (err error) {
 	if err := s.beginRead(); err != nil {
 		return err
 	}
 	defer s.endRead()
+	// Pebble panics when it cannot sync the new directory.
+	defer s.caught("making a checkpoint", &err)
 	if err := s.usableDisk(); err != nil {
 		return err
 	}
-	if err := s.opts.FS.MkdirAll(s.opts.FS.PathDir(dir), 0o755); err != nil {
+	if err := makeDir(s.opts.FS, s.opts.FS.PathDir(dir)); err != nil {
 		return fmt.Errorf("checkpoint to %s: %w", dir, err)
 	}
 	if err := s.db.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
 		return fmt.Errorf("checkpoint to %s: %w", dir, err)
+	}
+	// The disk stood still since the failure: the copy may lack what was durable.
+	if err := s.usableDisk(); err != nil {
+		return errors.Join(err, s.opts.FS.RemoveAll(dir))
 	}
 	return nil
 }
@@ -42,5 +48,6 @@ func (s *Store) Flush() (err error) {
 	if err := s.usableDisk(); err != nil {
 		return err
 	}
-	return s.db.Flush()
+	// After a failure the flush goes to memory.
+	return errors.Join(s.db.Flush(), s.usableDisk())
 }

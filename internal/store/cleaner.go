@@ -306,6 +306,7 @@ func (p *Partition) scanBatches(lo, hi base.Offset, fn func(b storedBatch) (bool
 		return err
 	}
 	defer p.store.endRead()
+	defer p.caught(&err)
 	data, err := p.store.db.NewIter(p.bounds(kindData, 0, hi))
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -181,7 +182,7 @@ func (s *Store) lead() {
 	c.mu.Unlock()
 
 	b := s.newBatch()
-	err := s.write(b, tasks)
+	wrote, err := s.write(b, tasks)
 	if err == nil {
 		for _, t := range tasks {
 			if t.hooks.Applied != nil && t.err == nil {
@@ -198,18 +199,19 @@ func (s *Store) lead() {
 		next.wake <- signalLead
 	}
 
-	if err == nil && !b.Empty() {
+	if err == nil && wrote {
 		if err = b.SyncWait(); err != nil {
 			err = s.fail(fmt.Errorf("fsync of the write-ahead log: %w", err))
 		}
 	}
 	if before != nil {
 		<-before
-		// A commit that wrote nothing, or whose fsync succeeded after an earlier
-		// one failed, is not better off than the earlier one.
-		if err == nil {
-			err = s.usableDisk()
-		}
+	}
+	// A commit that wrote nothing, or whose fsync succeeded after an earlier one
+	// failed, is not better off than the earlier one; and Pebble is not told of a
+	// failing fsync, see failStopFS.
+	if err == nil {
+		err = s.usableDisk()
 	}
 	if err == nil {
 		s.publish(tasks)
@@ -238,13 +240,17 @@ func (s *Store) lead() {
 }
 
 // write builds the Pebble batch and applies it without waiting for its fsync.
-func (s *Store) write(b *pebble.Batch, tasks []*task) (err error) {
+// wrote is false when nothing came of the tasks; the batch itself does not tell,
+// for Pebble takes the bytes of a large one.
+func (s *Store) write(b *pebble.Batch, tasks []*task) (wrote bool, err error) {
 	if err := s.usableDisk(); err != nil {
-		return err
+		return false, err
 	}
-	// Pebble panics where it cannot go on, a failing write-ahead log included.
+	// Pebble panics where it cannot go on, with its locks held.
+	applying := false
 	defer func() {
 		if r := recover(); r != nil {
+			s.wedged.Store(applying)
 			err = s.fail(fmt.Errorf("writing to the database: %v", r))
 		}
 	}()
@@ -254,17 +260,18 @@ func (s *Store) write(b *pebble.Batch, tasks []*task) (err error) {
 		}
 		for _, a := range t.appends {
 			if err := a.Partition.append(b, a); err != nil {
-				return s.fail(err)
+				return false, s.fail(err)
 			}
 		}
 	}
 	if b.Empty() {
-		return nil
+		return false, nil
 	}
+	applying = true
 	if err := s.db.ApplyNoSyncWait(b, pebble.Sync); err != nil {
-		return s.fail(fmt.Errorf("writing to the database: %w", err))
+		return false, s.fail(fmt.Errorf("writing to the database: %w", err))
 	}
-	return s.usableDisk() // Pebble reports some failures through its logger only
+	return true, s.usableDisk() // Pebble reports some failures through its logger only
 }
 
 // append adds one batch to the commit. Only the leader calls it.
@@ -387,14 +394,14 @@ type Tx struct {
 // Update runs fn and stores what it did, all or nothing, and returns when that
 // is durable. fn runs alone: no append and no other Update is between what it
 // reads and what it writes; it must be short and must not call Append or Update.
-// An error of fn undoes what it did and is returned as it is.
+// An error of fn undoes what it did and is returned as it is; so does a panic.
 func (s *Store) Update(fn func(tx *Tx) error) error {
 	tx := &Tx{s: s}
 	return s.commit(&task{
 		wake: make(chan signal, 1),
 		build: func(b *pebble.Batch) error {
 			tx.b = s.db.NewBatch()
-			err := fn(tx)
+			err := tx.run(fn)
 			if err == nil && !tx.b.Empty() {
 				err = b.Apply(tx.b, nil)
 			}
@@ -411,6 +418,17 @@ func (s *Store) Update(fn func(tx *Tx) error) error {
 			}
 		}},
 	})
+}
+
+// run calls fn; a panic of it is an error, so that the others of the commit do
+// not suffer.
+func (tx *Tx) run(fn func(tx *Tx) error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic in an update: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return fn(tx)
 }
 
 // Get returns the setting of the given name.

@@ -129,6 +129,7 @@ func (p *Partition) lastIndex(fn func(e *indexEntry)) (err error) {
 		return err
 	}
 	defer p.store.endRead()
+	defer p.caught(&err)
 	it, err := p.store.db.NewIter(p.bounds(kindIndex, 0, p.HighWatermark()))
 	if err != nil {
 		return err

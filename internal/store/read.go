@@ -32,12 +32,13 @@ type Fetch struct {
 //
 // Recent batches come from memory and are shared with other readers; older ones
 // are read from disk into fresh memory.
-func (p *Partition) Read(f *Fetch, from base.Offset, maxBytes int) error {
+func (p *Partition) Read(f *Fetch, from base.Offset, maxBytes int) (err error) {
 	f.Batches, f.Bytes = f.Batches[:0], 0
 	if err := p.store.beginRead(); err != nil {
 		return err
 	}
 	defer p.store.endRead()
+	defer p.caught(&err)
 	f.HighWatermark, f.LogStart = p.HighWatermark(), p.LogStart()
 	if from < f.LogStart || from > f.HighWatermark {
 		return p.outOfRange(from)
@@ -154,6 +155,13 @@ func (p *Partition) readError(at base.Offset, err error) error {
 	return fmt.Errorf("partition %d: reading the batch at offset %d: %w", p.id, at, err)
 }
 
+// caught, deferred, makes an error of a panic of Pebble.
+func (p *Partition) caught(err *error) {
+	if r := recover(); r != nil {
+		*err = errors.Join(*err, fmt.Errorf("partition %d: reading from %s: %w: %v", p.id, p.store.opts.Dir, ErrCorrupt, r))
+	}
+}
+
 // OffsetForTime finds the first batch that may hold a record with a timestamp
 // of at least ms: it returns the batch's base offset, or found=false when every
 // record is older. The records before the batch are all older; the caller looks
@@ -164,6 +172,7 @@ func (p *Partition) OffsetForTime(ms int64) (at base.Offset, found bool, err err
 		return 0, false, err
 	}
 	defer p.store.endRead()
+	defer p.caught(&err)
 	lo, hi := p.LogStart(), p.HighWatermark()
 	it, err := p.store.db.NewIter(&pebble.IterOptions{
 		LowerBound: entryKey(kindIndex, p.id, 0),

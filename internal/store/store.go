@@ -48,7 +48,8 @@ type Options struct {
 	// ProducerIDExpiration is for how long a silent producer is remembered
 	// (producer.id.expiration.ms). Default one day.
 	ProducerIDExpiration time.Duration
-	// OnFail is called once, when the store stops taking writes.
+	// OnFail is called once, when the store stops taking writes. It must not
+	// block nor call the store: what it is called from may hold Pebble's locks.
 	OnFail func(error)
 }
 
@@ -81,6 +82,7 @@ func (o Options) withDefaults() Options {
 type Store struct {
 	opts      Options
 	db        *pebble.DB
+	fs        *failStopFS
 	committer committer
 	tail      tailCache // used by the publishing commit
 	counters  counters
@@ -88,6 +90,7 @@ type Store struct {
 	closed  atomic.Bool
 	readers sync.RWMutex // held for reading while the database is read
 	failure atomic.Pointer[error]
+	wedged  atomic.Bool // a panic left Pebble's commit pipeline locked
 
 	mu         sync.Mutex
 	partitions map[base.PartitionID]*Partition
@@ -104,12 +107,14 @@ func Open(opts Options) (*Store, error) {
 		partitions: make(map[base.PartitionID]*Partition),
 		tail:       tailCache{limitBytes: opts.TailCacheBytes},
 	}
+	s.fs = newFailStopFS(opts.FS, opts.Dir, func(err error) { _ = s.fail(err) })
 	s.committer.idle.L = &s.committer.mu
 	db, err := s.openDB()
 	if err != nil {
 		return nil, err
 	}
 	s.db = db
+	s.fs.arm()
 	if err := s.checkFormat(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -123,7 +128,7 @@ func (s *Store) openDB() (db *pebble.DB, err error) {
 			err = fmt.Errorf("opening %s: %w: %v", s.opts.Dir, ErrCorrupt, r)
 		}
 	}()
-	if err := s.opts.FS.MkdirAll(s.opts.Dir, 0o755); err != nil {
+	if err := makeDir(s.opts.FS, s.opts.Dir); err != nil {
 		return nil, fmt.Errorf("creating %s: %w", s.opts.Dir, err)
 	}
 	lock, err := pebble.LockDirectory(s.opts.Dir, s.opts.FS)
@@ -143,6 +148,39 @@ func (s *Store) openDB() (db *pebble.DB, err error) {
 	return db, nil
 }
 
+// makeDir makes a directory with its parents, and makes them durable: what is
+// in it would be lost with the entry of any of them.
+func makeDir(fsys FS, dir string) error {
+	var made []string
+	for d := dir; ; {
+		if info, err := fsys.Stat(d); err == nil {
+			if !info.IsDir() {
+				return fmt.Errorf("%s is not a directory", d)
+			}
+			break
+		}
+		parent := fsys.PathDir(d)
+		if parent == d {
+			break
+		}
+		made = append(made, parent)
+		d = parent
+	}
+	if err := fsys.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, d := range made {
+		f, err := fsys.OpenDir(d)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *Store) openError(err error) error {
 	if pebble.IsCorruptionError(err) {
 		return fmt.Errorf("opening %s: %w: %w", s.opts.Dir, ErrCorrupt, err)
@@ -153,7 +191,7 @@ func (s *Store) openError(err error) error {
 // pebbleOptions are the settings that the design measured.
 func (s *Store) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                          s.opts.FS,
+		FS:                          s.fs,
 		FormatMajorVersion:          pebble.FormatNewest,
 		CacheSize:                   s.opts.CacheBytes,
 		MemTableSize:                uint64(s.opts.MemTableBytes),
@@ -205,7 +243,9 @@ func (s *Store) checkFormat() error {
 }
 
 // Close ends the store. Calls that wait for an fsync are let finish; later ones
-// get ErrClosed. The second call returns nil.
+// get ErrClosed. After a failure it returns that failure; the database is closed
+// all the same, and the directory can be opened again. The second call returns
+// nil.
 func (s *Store) Close() (err error) {
 	if s.closed.Swap(true) {
 		return nil
@@ -213,20 +253,31 @@ func (s *Store) Close() (err error) {
 	s.committer.drain()
 	s.readers.Lock() // waits for the readers; later ones see closed
 	defer s.readers.Unlock()
-	// After a failure Pebble may not be able to close in order.
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("closing %s: %v", s.opts.Dir, r)
-		}
-	}()
+	if s.wedged.Load() {
+		// Pebble holds its own locks for ever, so that its Close would hang.
+		return fmt.Errorf("closing %s: the database cannot be closed before the process ends: %w", s.opts.Dir, s.usableDisk())
+	}
+	defer s.caught("closing the database", &err)
+	s.fs.release()
 	for _, b := range s.batches {
 		err = errors.Join(err, b.Close())
 	}
 	s.batches = nil
-	if err = errors.Join(err, s.db.Close()); err != nil && s.failure.Load() == nil {
+	if err = errors.Join(err, s.db.Close()); s.usableDisk() != nil {
+		err = errors.Join(s.usableDisk(), err)
+	}
+	if err != nil {
 		return fmt.Errorf("closing %s: %w", s.opts.Dir, err)
 	}
 	return nil
+}
+
+// caught, deferred, makes an error of a panic of Pebble, which meets some
+// kinds of damage with one.
+func (s *Store) caught(doing string, err *error) {
+	if r := recover(); r != nil {
+		*err = errors.Join(*err, fmt.Errorf("%s in %s: %w: %v", doing, s.opts.Dir, ErrCorrupt, r))
+	}
 }
 
 // usable returns ErrClosed after Close.
@@ -258,8 +309,10 @@ func (s *Store) usableDisk() error {
 	return nil
 }
 
-// fail makes the store refuse writes from now on; the first cause stays.
+// fail makes the store refuse writes from now on and leaves the disk as it is;
+// the first cause stays.
 func (s *Store) fail(cause error) error {
+	s.fs.freeze()
 	err := fmt.Errorf("%w: %w", ErrFailed, cause)
 	if s.failure.CompareAndSwap(nil, &err) {
 		s.opts.Logger.Error("storage failed; no more writes are taken", "dir", s.opts.Dir, "err", cause)
@@ -275,17 +328,18 @@ func (s *Store) Failure() error { return s.usableDisk() }
 
 // Partition returns the partition of an id, which is empty if it was never
 // written to.
-func (s *Store) Partition(id base.PartitionID) (*Partition, error) {
+func (s *Store) Partition(id base.PartitionID) (p *Partition, err error) {
 	if err := s.beginRead(); err != nil {
 		return nil, err
 	}
 	defer s.endRead()
+	defer s.caught("opening a partition", &err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p, ok := s.partitions[id]; ok {
 		return p, nil
 	}
-	p := &Partition{id: id, store: s}
+	p = &Partition{id: id, store: s}
 	if err := p.load(); err != nil {
 		return nil, err
 	}
@@ -315,6 +369,7 @@ func (s *Store) Scan(prefix string, fn func(name string, value []byte) error) (e
 		return err
 	}
 	defer s.endRead()
+	defer s.caught("reading settings", &err)
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: metaKey(prefix), UpperBound: metaKey(prefix + "\xff")})
 	if err != nil {
 		return err
@@ -333,6 +388,7 @@ func (s *Store) Scan(prefix string, fn func(name string, value []byte) error) (e
 }
 
 func (s *Store) get(key []byte) (value []byte, ok bool, err error) {
+	defer s.caught("reading a setting", &err)
 	v, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil

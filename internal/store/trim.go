@@ -139,6 +139,7 @@ func (p *Partition) scanIndex(lo, hi base.Offset, fn func(at base.Offset, e *ind
 		return err
 	}
 	defer p.store.endRead()
+	defer p.caught(&err)
 	it, err := p.store.db.NewIter(&pebble.IterOptions{
 		LowerBound: entryKey(kindIndex, p.id, lo),
 		UpperBound: entryKey(kindIndex, p.id, hi),
