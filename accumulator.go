@@ -157,6 +157,9 @@ func (p *Producer) appendLocked(pt *producerTopic, r *Record, size int64, c comp
 			b.completions = append(b.completions, c)
 			if c.callback != nil {
 				b.hasCallbacks = true
+			} else {
+				b.calls++
+				p.syncWaiting++
 			}
 		}
 	}
@@ -303,6 +306,7 @@ func (p *Producer) drainLocked() []*producerBatch {
 		}
 		bytes += b.reserved
 		b.awaited = len(b.completions)
+		p.syncWaiting -= b.calls
 		out = append(out, b)
 	}
 	keep := p.ready[:0]

@@ -22,6 +22,7 @@ type producerBatch struct {
 	due      bool                 // counted in Producer.dueCount
 
 	completions  []completion // for the records that somebody waits for
+	calls        int          // completions of synchronous calls
 	awaited      int          // len(completions) when the batch was taken
 	unsealed     int          // number of records, if the batch could not be sealed
 	hasCallbacks bool
@@ -186,6 +187,7 @@ func (p *Producer) complete(batches []*producerBatch) {
 		if b.err != nil && b.awaited < b.records() && p.silentErr == nil {
 			p.silentErr = b.acc.partition.mapError(b.err)
 		}
+		p.woken += b.calls
 		p.releaseLocked(b.reserved)
 		p.batchDoneLocked(b.group)
 	}

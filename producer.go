@@ -43,19 +43,22 @@ type Producer struct {
 	order      sync.Mutex
 	compressor recordbatch.Compressor // guarded by order
 
-	mu        sync.Mutex
-	topics    map[string]*producerTopic
-	ready     []*accumulator // have batches; those that began first come first
-	dueCount  int            // batches that no longer linger
-	buffered  int64          // bytes accepted and not yet stored
-	pending   int64          // of them, bytes that no round has taken
-	space     []*spaceWaiter // wait for room, first come first served
-	rounds    int            // running or about to
-	active    []uint64       // numbers of the rounds that have taken batches, oldest first
-	nextRound uint64
-	turn      sync.Cond // on mu: active or the callback backlog has shrunk
-	lingering bool      // a goroutine waits for the linger time
-	flushing  int       // Flush and Close calls: nothing lingers
+	mu          sync.Mutex
+	topics      map[string]*producerTopic
+	ready       []*accumulator // have batches; those that began first come first
+	dueCount    int            // batches that no longer linger
+	buffered    int64          // bytes accepted and not yet stored
+	pending     int64          // of them, bytes that no round has taken
+	space       []*spaceWaiter // wait for room, first come first served
+	rounds      int            // running or about to
+	active      []uint64       // numbers of the rounds that have taken batches, oldest first
+	nextRound   uint64
+	turn        sync.Cond // on mu: active or the callback backlog has shrunk
+	woken       int       // synchronous records that the last round completed
+	syncWaiting int       // synchronous records that no round has taken
+
+	lingering bool // a goroutine waits for the linger time
+	flushing  int  // Flush and Close calls: nothing lingers
 	groups    []*flushGroup
 	closed    bool
 	closeOnce sync.Once
@@ -300,9 +303,7 @@ func (p *Producer) run() {
 // endRound frees the slot of a round, and reserves it again if there is more to
 // do: for the caller, or for a goroutine of its own.
 func (p *Producer) endRound(spawn bool) (again bool) {
-	// The callers that the round has woken go first: what they produce next then
-	// shares the next round, and its fsync.
-	runtime.Gosched()
+	p.gather()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rounds--
@@ -310,6 +311,36 @@ func (p *Producer) endRound(spawn bool) (again bool) {
 		p.wg.Go(p.run)
 	}
 	return again
+}
+
+// gather lets the synchronous callers that a round has woken run, so that what
+// they produce next shares the next round and its fsync: without it the next
+// round would begin with the first that came and make the others wait for two. It
+// gives up when a few turns brought nobody new.
+func (p *Producer) gather() {
+	const turnsWithoutNewsMax = 4
+	p.mu.Lock()
+	expected := p.woken + p.syncWaiting
+	p.woken = 0
+	before := p.syncWaiting
+	p.mu.Unlock()
+	if expected < 2 {
+		return
+	}
+	for idle := 0; idle < turnsWithoutNewsMax; {
+		runtime.Gosched()
+		p.mu.Lock()
+		now := p.syncWaiting
+		p.mu.Unlock()
+		if now >= expected {
+			return
+		}
+		if now == before {
+			idle++
+		} else {
+			idle, before = 0, now
+		}
+	}
 }
 
 // runRound takes the batches that are due, stores them and completes them.
