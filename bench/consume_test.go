@@ -51,7 +51,7 @@ func BenchmarkConsume(b *testing.B) {
 
 func benchConsumeDisk(b *testing.B, s System, sz size, cold bool) {
 	ctx := context.Background()
-	cfg := Config{Dir: dataDir(b), Partitions: defaultPartitions, RecordBytes: int(sz.bytes)}
+	cfg := Config{Dir: dataDir(b), Partitions: partitions(b), RecordBytes: int(sz.bytes)}
 	in := open(b, s, cfg)
 	stored, err := fill(ctx, in, NewValues(int(sz.bytes)), consumeStoredBytes)
 	must(b, err)
@@ -102,7 +102,7 @@ func benchConsumeDisk(b *testing.B, s System, sz size, cold bool) {
 
 func benchConsumeTail(b *testing.B, s System, sz size) {
 	ctx := context.Background()
-	in := open(b, s, Config{Dir: dataDir(b), Partitions: defaultPartitions, RecordBytes: int(sz.bytes)})
+	in := open(b, s, Config{Dir: dataDir(b), Partitions: partitions(b), RecordBytes: int(sz.bytes)})
 	p, err := in.NewProducer(ctx, Throughput)
 	must(b, err)
 	c, err := in.NewConsumer(ctx)

@@ -13,6 +13,9 @@ import (
 // endToEndPatience is how long a run waits for the next record before it fails.
 const endToEndPatience = time.Minute
 
+// warmUp is how many records go through before the load starts.
+const warmUp = 6
+
 // BenchmarkEndToEnd offers records at a fixed rate, whether or not the system
 // keeps up, and measures from when each was due to be sent until a consumer has
 // it. A system that stalls is charged for every record that was due meanwhile
@@ -30,7 +33,7 @@ func BenchmarkEndToEnd(b *testing.B) {
 func benchEndToEnd(b *testing.B, s System, sz size, rate int) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	in := open(b, s, Config{Dir: dataDir(b), Partitions: defaultPartitions, RecordBytes: int(sz.bytes)})
+	in := open(b, s, Config{Dir: dataDir(b), Partitions: partitions(b), RecordBytes: int(sz.bytes)})
 	p, err := in.NewProducer(ctx, Latency)
 	must(b, err)
 	c, err := in.NewConsumer(ctx)
@@ -38,11 +41,11 @@ func benchEndToEnd(b *testing.B, s System, sz size, rate int) {
 	values := NewValues(int(sz.bytes))
 
 	// Both ends are connected and have moved records before the load starts.
-	for range defaultPartitions {
+	for range warmUp {
 		must(b, p.Send(ctx, nil, values.Next()))
 	}
 	must(b, p.Flush(ctx))
-	must(b, readAll(ctx, c, defaultPartitions, func([]byte) {}))
+	must(b, readAll(ctx, c, warmUp, func([]byte) {}))
 
 	pacer, err := NewPacer(rate)
 	must(b, err)

@@ -16,6 +16,8 @@ const (
 	envBig   = "LEAT_BENCH_BIG"   // "1": also the sizes of 20 GiB
 	envRates = "LEAT_BENCH_RATES" // records/s for BenchmarkEndToEnd, separated by commas
 	envKeys  = "LEAT_BENCH_KEYS"  // number of distinct keys in BenchmarkProduce; default: no keys
+
+	envPartitions = "LEAT_BENCH_PARTITIONS" // in all but BenchmarkPartitions; default: 6
 )
 
 // size is a size of values or data with the name it has in sub-benchmarks.
@@ -39,7 +41,11 @@ func stored() []size {
 	return []size{size1GiB}
 }
 
-const defaultPartitions = 6
+// partitions returns the number of partitions where the benchmark does not vary it.
+func partitions(b testing.TB) int {
+	b.Helper()
+	return envInts(b, envPartitions, 6)[0]
+}
 
 // eachSystem runs f for every system that passes keep, as system=name.
 func eachSystem(b *testing.B, keep func(System) bool, f func(b *testing.B, s System)) {

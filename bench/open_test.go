@@ -108,7 +108,7 @@ func BenchmarkOpen(b *testing.B) {
 }
 
 func benchOpen(b *testing.B, s System, amount size) {
-	cfg := Config{Dir: dataDir(b), Partitions: defaultPartitions, RecordBytes: int(size1KiB.bytes)}
+	cfg := Config{Dir: dataDir(b), Partitions: partitions(b), RecordBytes: int(size1KiB.bytes)}
 	in := open(b, s, cfg)
 	_, err := fill(context.Background(), in, NewValues(cfg.RecordBytes), amount.bytes)
 	must(b, err)

@@ -20,7 +20,7 @@ func BenchmarkProduce(b *testing.B) {
 		}
 		b.Run(name, func(b *testing.B) {
 			eachSystem(b, nil, func(b *testing.B, s System) {
-				benchProduce(b, s, sz, defaultPartitions, keys, 0)
+				benchProduce(b, s, sz, partitions(b), keys, 0)
 			})
 		})
 	}

@@ -14,7 +14,7 @@ func BenchmarkStored(b *testing.B) {
 					(amount.bytes <= size1GiB.bytes || s.Name == "leat" || s.Name == "disk")
 			}
 			eachSystem(b, keep, func(b *testing.B, s System) {
-				benchProduce(b, s, size1KiB, defaultPartitions, 0, amount.bytes)
+				benchProduce(b, s, size1KiB, partitions(b), 0, amount.bytes)
 			})
 		})
 	}
