@@ -52,32 +52,46 @@ func readAll(t testing.TB, p *Partition, from base.Offset) []kv {
 	t.Helper()
 	var out []kv
 	var f Fetch
-	var it recordbatch.Iterator
 	for from < p.HighWatermark() {
 		require.NoError(t, p.Read(&f, from, 64<<10))
 		require.NotEmpty(t, f.Batches, "there is always a batch below the high watermark: offset %d", from)
 		for _, b := range f.Batches {
-			require.NoError(t, it.Reset(b, nil))
-			for it.Next() {
-				r := it.Record()
-				if r.Offset < from {
-					continue
+			h, records, err := decodeBatch(b)
+			require.NoError(t, err)
+			for _, r := range records {
+				if r.offset >= from {
+					out = append(out, r)
 				}
-				x := kv{key: string(r.Key), value: string(r.Value), offset: r.Offset}
-				if r.Key == nil {
-					x.key = "-"
-				}
-				if r.Value == nil {
-					x.value = "-"
-				}
-				out = append(out, x)
 			}
-			require.NoError(t, it.Err())
-			require.Greater(t, it.Header().NextOffset(), from)
-			from = it.Header().NextOffset()
+			require.Greater(t, h.NextOffset(), from)
+			from = h.NextOffset()
 		}
 	}
 	return out
+}
+
+func decodeBatch(b []byte) (recordbatch.Header, []kv, error) {
+	h, err := recordbatch.Verify(b)
+	if err != nil {
+		return h, nil, err
+	}
+	var it recordbatch.Iterator
+	if err := it.Reset(b, nil); err != nil {
+		return h, nil, err
+	}
+	var out []kv
+	for it.Next() {
+		r := it.Record()
+		x := kv{key: string(r.Key), value: string(r.Value), offset: r.Offset}
+		if r.Key == nil {
+			x.key = "-"
+		}
+		if r.Value == nil {
+			x.value = "-"
+		}
+		out = append(out, x)
+	}
+	return h, out, it.Err()
 }
 
 func reopen(t testing.TB, s *Store, id base.PartitionID) (*Store, *Partition) {
