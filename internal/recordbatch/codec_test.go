@@ -10,6 +10,7 @@ import (
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
 // xerialFrame packs each block as one of a xerial frame.
@@ -356,4 +357,76 @@ func benchRecords(n int) []testRecord {
 			fmt.Appendf(nil, `{"id":%d,"name":"mill %d","state":"turning","water":%d}`, i, i*7%1000, i%10), nil}
 	}
 	return out
+}
+
+// An lz4 frame may announce blocks of up to 8 MiB, the old format's; that is
+// all that it is believed.
+func TestLZ4Claims(t *testing.T) {
+	d := NewDecompressor(64 << 20)
+	for name, frame := range map[string][]byte{
+		"4 MiB blocks":                {0x04, 0x22, 0x4d, 0x18, 0x60, 0x70, 0x73, 0xff, 0xff, 0x3f, 0x80},
+		"block longer than announced": {0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82, 0xff, 0xff, 0xff, 0x7f},
+		"legacy":                      {0x02, 0x21, 0x4c, 0x18, 0xff, 0xff, 0x7f, 0x00},
+	} {
+		var err error
+		got := allocated(func() { _, err = d.Decompress(LZ4, frame) })
+		if !errors.Is(err, ErrCorrupt) || got > 18<<20 {
+			t.Fatalf("%s: allocated %d, %v", name, got, err)
+		}
+		t.Logf("%s: allocated %d: %v", name, got, err)
+	}
+}
+
+// Only lz4 that Kafka's own clients read is stored.
+func TestValidateRefusesOtherLZ4(t *testing.T) {
+	records := mustBuild(t, benchRecords(2000), FinishOptions{ProducerID: NoProducerID})
+	body := records[HeaderSize:]
+	validate := func(packed []byte) error {
+		b := append(bytes.Clone(records[:HeaderSize]), packed...)
+		b[posAttributes+1] = byte(LZ4)
+		_, err := Validate(fitted(b), Limits{})
+		return err
+	}
+	with := func(opts ...lz4.Option) []byte {
+		var out bytes.Buffer
+		w := lz4.NewWriter(&out)
+		if err := w.Apply(opts...); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(body); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	for i, packed := range [][]byte{
+		with(),
+		with(lz4.BlockChecksumOption(true), lz4.SizeOption(uint64(len(body)))),
+		with(lz4.ChecksumOption(true), lz4.BlockSizeOption(lz4.Block4Mb)),
+		with(lz4.ChecksumOption(false), lz4.BlockChecksumOption(true), lz4.BlockSizeOption(lz4.Block64Kb)),
+	} {
+		if err := validate(packed); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	for name, packed := range map[string][]byte{
+		"legacy":     with(lz4.LegacyOption(true)),
+		"two frames": append(pack(t, LZ4, body[:1000]), pack(t, LZ4, body[1000:])...),
+		"skippable":  append([]byte{0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9}, with()...),
+	} {
+		if got, err := NewDecompressor(0).Decompress(LZ4, packed); err != nil || !bytes.Equal(got, body) {
+			t.Fatalf("%s: not unpacked, this test is pointless: %v", name, err)
+		}
+		if err := validate(packed); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	if !kafkasLZ4(readFile(t, "frames", "checked.lz4")) {
+		t.Fatal("the C library's frame of independent blocks is refused")
+	}
+	if kafkasLZ4(readFile(t, "frames", "linked.lz4")) {
+		t.Fatal("linked blocks are accepted")
+	}
 }

@@ -41,8 +41,9 @@
 // allocates nothing per record; its records alias the batch, or the buffer of
 // the Decompressor that unpacked it. ParseHeader, Next and Verify look at the
 // outside of a batch; Validate looks at everything and is for batches that a
-// stranger sent. Nothing here panics on bad input, and no memory is allocated for
-// what the input only claims to hold: what unpacking may produce has a bound.
+// stranger sent. Nothing here panics on bad input. What unpacking may produce
+// has a bound, and what the input only claims to hold gets no memory but for
+// the block that an lz4 frame announces, 8 MiB at most.
 //
 // No type may be used by several goroutines at once; different values are
 // independent of each other, for the package keeps no state.

@@ -355,6 +355,13 @@ func addPacked(f *testing.F, codec Codec) {
 	for _, dir := range []string{"kafka", "leat"} {
 		f.Add(readFile(f, dir, codec.String()+".batch")[HeaderSize:])
 	}
+	frames, err := filepath.Glob(filepath.Join("testdata", "frames", "*."+codec.String()))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range frames {
+		f.Add(readFile(f, "frames", filepath.Base(name)))
+	}
 	f.Add([]byte{})
 	var c Compressor
 	b, err := c.compress(nil, make([]byte, 300), codec, 0)

@@ -143,8 +143,16 @@ func validateRecords(b []byte, d *Decompressor, l *Limits) (int64, error) {
 	if err := it.Reset(b, d); err != nil {
 		return 0, err
 	}
-	if it.hdr.Codec() == Snappy && !allSnappyOnly(b[HeaderSize:]) {
-		return 0, it.hdr.corrupt("snappy data has elements that only S2 knows")
+	// What we unpack and Kafka's own clients do not must not be stored.
+	switch packed := b[HeaderSize:]; it.hdr.Codec() {
+	case Snappy:
+		if !allSnappyOnly(packed) {
+			return 0, it.hdr.corrupt("snappy data has elements that only S2 knows")
+		}
+	case LZ4:
+		if !kafkasLZ4(packed) {
+			return 0, it.hdr.corrupt("lz4 data is not one frame of independent blocks")
+		}
 	}
 	lo, hi := max(l.MinTimestamp, 0), int64(math.MaxInt64)
 	if l.MaxTimestamp > 0 {
