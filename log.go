@@ -18,6 +18,7 @@ type Log struct {
 	cfg     Config
 	store   *store.Store
 	catalog catalog
+	upkeep  upkeep
 
 	ctx    context.Context // ends with the Log
 	cancel context.CancelFunc
@@ -45,7 +46,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	l := &Log{cfg: cfg, closed: make(chan struct{}), children: make(map[child]struct{})}
+	l := &Log{cfg: cfg, closed: make(chan struct{}), children: make(map[child]struct{}), upkeep: newUpkeep()}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	s, err := store.Open(store.Options{
 		Dir:                  cfg.Dir,
@@ -66,6 +67,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := l.catalog.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("leat: %s: %w", cfg.Dir, err), s.Close())
 	}
+	l.startUpkeep()
 	return l, nil
 }
 

@@ -19,6 +19,8 @@ type Partition struct {
 	number int32
 	id     base.PartitionID
 	local  atomic.Pointer[store.Partition] // loaded on first use
+
+	retention retentionState
 }
 
 // replica is what a Partition needs of the place where its batches are.
@@ -30,7 +32,7 @@ type replica interface {
 	Records() int64
 	MaxTimestamp() int64
 	OffsetForTime(ms int64) (at Offset, found bool, err error)
-	TrimTo(to Offset) error
+	Trim(to Offset) (store.TrimStats, error)
 	Watch(c chan<- struct{})
 	Unwatch(c chan<- struct{})
 }
@@ -183,11 +185,11 @@ func (p *Partition) DeleteRecords(ctx context.Context, before Offset) error {
 	if err != nil {
 		return err
 	}
-	from := r.LogStart()
-	if err := r.TrimTo(before); err != nil {
+	trim, err := r.Trim(before)
+	if err != nil {
 		return p.mapError(err)
 	}
-	p.removed(from, r.LogStart())
+	p.removed(trim.From, trim.To)
 	return nil
 }
 

@@ -14,18 +14,29 @@ import (
 // it returns an *OffsetOutOfRangeError and changes nothing. When it returns, the
 // new log start is durable.
 func (p *Partition) TrimTo(to base.Offset) error {
-	p.maintenance.Lock()
-	defer p.maintenance.Unlock()
-	return p.trimLocked(to)
+	_, err := p.Trim(to)
+	return err
 }
 
-// trimLocked is TrimTo with p.maintenance held.
-func (p *Partition) trimLocked(to base.Offset) error {
-	if to <= p.LogStart() {
-		return p.store.usable()
+// TrimStats is what a trim did.
+type TrimStats struct {
+	From, To base.Offset // the log start before and after
+	// Bytes and Records are those of the batches that went. A batch that the log
+	// start now lies in is not among them.
+	Bytes, Records int64
+}
+
+// Trim is TrimTo that tells what it did.
+func (p *Partition) Trim(to base.Offset) (TrimStats, error) {
+	p.maintenance.Lock()
+	defer p.maintenance.Unlock()
+	from := p.LogStart()
+	none := TrimStats{From: from, To: from}
+	if to <= from {
+		return none, p.store.usable()
 	}
 	if to > p.HighWatermark() {
-		return p.outOfRange(to)
+		return none, p.outOfRange(to)
 	}
 	// Nothing below the high watermark is added while maintenance is held, so
 	// what goes can be counted outside of the commit.
@@ -41,9 +52,9 @@ func (p *Partition) trimLocked(to base.Offset) error {
 		return true
 	})
 	if err != nil {
-		return err
+		return none, err
 	}
-	return p.change(func(b *pebble.Batch, st *partitionState) error {
+	err = p.change(func(b *pebble.Batch, st *partitionState) error {
 		st.logStart = to
 		st.bytesRemoved += bytes
 		st.recordsRemoved += records
@@ -57,6 +68,10 @@ func (p *Partition) trimLocked(to base.Offset) error {
 			p.snapshotProducers(b),
 		)
 	}, nil)
+	if err != nil {
+		return none, err
+	}
+	return TrimStats{From: from, To: to, Bytes: int64(bytes), Records: int64(records)}, nil
 }
 
 // change commits a change of the partition together with its state record. fn

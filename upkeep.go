@@ -1,0 +1,71 @@
+package leat
+
+import (
+	"context"
+	"time"
+)
+
+// upkeep is the background work that keeps a Log small: retention and
+// compaction. Each has a goroutine of its own, driven by the Log's clock and
+// ended by its context; what a call on demand does goes through here too.
+type upkeep struct {
+	// Each is held, by filling its one place, by who does that work, so that one
+	// does it at a time. A waiting call gives up when its context ends.
+	retaining  chan struct{}
+	compacting chan struct{}
+}
+
+func newUpkeep() upkeep {
+	return upkeep{retaining: make(chan struct{}, 1), compacting: make(chan struct{}, 1)}
+}
+
+// startUpkeep starts the goroutines. Their timers run when it returns.
+func (l *Log) startUpkeep() {
+	l.every(l.cfg.RetentionCheckInterval, l.retainAll)
+}
+
+// every calls fn on a goroutine of the Log, d after the start and d after each
+// call's end, until the Log closes. A negative d means never.
+func (l *Log) every(d time.Duration, fn func(ctx context.Context)) {
+	if d < 0 {
+		return
+	}
+	timer := l.cfg.Clock.NewTimer(d)
+	l.wg.Go(func() {
+		defer timer.Stop()
+		for {
+			select {
+			case <-timer.C():
+			case <-l.ctx.Done():
+				return
+			}
+			fn(l.ctx)
+			timer.Reset(d)
+		}
+	})
+}
+
+// beginWork admits a call like begin, and waits for its turn at the work that
+// turn stands for. The context it returns ends with the caller's or with the
+// Log; endWork must follow if the error is nil.
+func (l *Log) beginWork(ctx context.Context, turn chan struct{}) (work context.Context, endWork func(), err error) {
+	if err := l.begin(ctx); err != nil {
+		return nil, nil, err
+	}
+	work, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(l.ctx, func() { cancel(ErrClosed) })
+	select {
+	case turn <- struct{}{}:
+	case <-work.Done():
+		stop()
+		cancel(nil)
+		l.end()
+		return nil, nil, context.Cause(work)
+	}
+	return work, func() {
+		<-turn
+		stop()
+		cancel(nil)
+		l.end()
+	}, nil
+}
