@@ -145,7 +145,7 @@ type world struct {
 	c      *Coordinator
 }
 
-func newWorld(t testing.TB, change func(*Options)) *world {
+func newWorld(t require.TestingT, change func(*Options)) *world {
 	w := &world{topics: newTopics(), log: &memLog{}}
 	w.opts = Options{
 		Topics:     w.topics,
@@ -159,13 +159,13 @@ func newWorld(t testing.TB, change func(*Options)) *world {
 	return w
 }
 
-func (w *world) start(t testing.TB) {
+func (w *world) start(t require.TestingT) {
 	c, err := New(w.opts)
 	require.NoError(t, err)
 	w.c = c
 }
 
-func (w *world) close(t testing.TB) { require.NoError(t, w.c.Close()) }
+func (w *world) close(t require.TestingT) { require.NoError(t, w.c.Close()) }
 
 // client is the member's side: what a member of this process remembers.
 type client struct {

@@ -45,9 +45,11 @@ type HeartbeatRequest struct {
 	// Empty: unchanged, or no preference. The group takes what most of its members
 	// prefer.
 	Assignor string
-	// Owned are the partitions that the member has. Nil: unchanged since the last
-	// heartbeat; empty but not nil: none. When joining it is none in either case.
-	// To give up partitions that the response left out, send what is left.
+	// Owned are the partitions that the member has: those it reads, and those that
+	// an earlier response gave it and that it might still start to read. Nil:
+	// unchanged since the last heartbeat; empty but not nil: none. When joining it is
+	// none in either case. To give up partitions that the response left out, send
+	// what is left.
 	Owned []TopicPartitions
 }
 
@@ -78,7 +80,7 @@ const maxSubscriptionBytes = 256 << 10
 // joins with JoinEpoch. After an error that leaves the outcome open
 // (ErrNotAvailable, ErrNotCoordinator, ctx's) it sends a full heartbeat:
 // RebalanceTimeout, Topics and Owned all set, Epoch as it knows it; the answer then
-// has the Assignment.
+// has the Assignment. (Owned alone does too, if it is not what is assigned.)
 func (c *Coordinator) Heartbeat(ctx context.Context, req HeartbeatRequest) (HeartbeatResponse, error) {
 	if err := c.checkHeartbeat(&req); err != nil {
 		return HeartbeatResponse{}, err
@@ -175,19 +177,22 @@ func (t *tx) heartbeat(req *HeartbeatRequest) (HeartbeatResponse, error) {
 	}
 
 	g := t.group(req.Group)
-	// What the member was last told; for one that joins, nothing.
+	// What the member was last told, for all we know; for one that joins, nothing.
 	var told partitionSet
+	missed := false // an answer of ours, it seems
 	if m != nil {
 		told = m.current.assigned
+		missed = req.Epoch != m.current.epoch
 	}
 	changed := t.update(g, m, replaces, req)
 	m = g.members[req.Member]
+	owned := t.owned(g, req.Owned)
 	if changed {
 		t.rebalance(g)
 	} else if g.epoch() > g.assignmentEpoch {
 		t.retarget(g)
 	}
-	t.reconcile(g, m, req.Owned != nil, t.owned(g, req.Owned))
+	t.reconcile(g, m, req.Epoch == JoinEpoch, owned)
 
 	if req.SessionTimeout != 0 {
 		m.sessionTimeout = req.SessionTimeout
@@ -197,8 +202,9 @@ func (t *tx) heartbeat(req *HeartbeatRequest) (HeartbeatResponse, error) {
 	t.timers.set(m)
 
 	resp := HeartbeatResponse{Member: m.id, Epoch: m.current.epoch, HeartbeatInterval: t.opts.HeartbeatInterval}
+	missed = missed || req.Owned != nil && !owned.equal(m.current.assigned)
 	full := req.RebalanceTimeout != 0 && req.Topics != nil && req.Owned != nil
-	if req.Epoch == JoinEpoch || full || !m.current.assigned.equal(told) {
+	if req.Epoch == JoinEpoch || full || missed || !m.current.assigned.equal(told) {
 		resp.Assignment = &Assignment{Topics: g.named(m.current.assigned)}
 	}
 	return resp, nil
@@ -312,7 +318,10 @@ func (t *tx) update(g *group, m, replaces *member, req *HeartbeatRequest) bool {
 		after.rebalanceTimeoutMs = int32(req.RebalanceTimeout / time.Millisecond)
 	}
 
-	preferred := t.preferred(g)
+	preferred, votes := "", before.assignor != after.assignor
+	if votes {
+		preferred = t.preferred(g)
+	}
 	switch {
 	case replaces != nil:
 		target, assigned := g.target[replaces.id], replaces.current.assigned
@@ -331,7 +340,7 @@ func (t *tx) update(g *group, m, replaces *member, req *HeartbeatRequest) bool {
 	case !sameMember(before, &after):
 		t.emit(&memberRecord{g.id, req.Member, &after})
 	}
-	return !slices.Equal(before.topics, after.topics) || t.preferred(g) != preferred
+	return !slices.Equal(before.topics, after.topics) || votes && t.preferred(g) != preferred
 }
 
 func sameMember(a, b *memberValue) bool {

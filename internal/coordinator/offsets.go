@@ -292,6 +292,10 @@ func (c *Coordinator) DeleteOffsets(ctx context.Context, req DeleteRequest) ([]P
 		}
 		var out []PartitionResult
 		for _, tp := range req.Partitions {
+			if size := len(tp.Partitions) * (len(req.Group) + len(tp.Topic) + 10 + recordOverheadBytes); size > t.opts.MaxBatchBytes {
+				return nil, &RequestError{"DeleteRequest.Partitions",
+					fmt.Sprintf("at most %d bytes as records: delete in parts", t.opts.MaxBatchBytes)}
+			}
 			for _, p := range tp.Partitions {
 				r := PartitionResult{Topic: tp.Topic, ID: tp.ID, Partition: p}
 				if subscribed[tp.Topic] {

@@ -52,45 +52,51 @@ type op struct {
 func submit[T any](ctx context.Context, c *Coordinator, number int32, decide func(*tx) (T, error)) (T, error) {
 	var zero, value T
 	var refused error
-	p, err := c.partition(number)
-	if err != nil {
-		return zero, err
-	}
 	o := &op{ctx: ctx, done: make(chan struct{}), run: func(t *tx) { value, refused = decide(t) }}
-	if err := p.do(o); err != nil {
-		return zero, err
+	for again := true; ; again = false {
+		p, err := c.partition(number)
+		if err != nil {
+			return zero, err
+		}
+		ran, err := p.do(o)
+		switch {
+		case err != nil && !ran && again && p.lost():
+			continue // an append before it failed: the partition is read anew
+		case err != nil:
+			return zero, err
+		case refused != nil:
+			return zero, refused
+		}
+		return value, nil
 	}
-	if refused != nil {
-		return zero, refused
-	}
-	return value, nil
 }
 
 // do hands the request in and waits for it. If it returns the ctx's error the
-// request may still take effect.
-func (p *partition) do(o *op) error {
+// request may still take effect. It reports false if it was not and will not be
+// run.
+func (p *partition) do(o *op) (ran bool, err error) {
 	if err := o.ctx.Err(); err != nil {
-		return err
+		return false, err
 	}
 	select {
 	case p.ops <- o:
 	case <-p.done:
-		return p.reason()
+		return false, p.reason()
 	case <-o.ctx.Done():
-		return o.ctx.Err()
+		return false, o.ctx.Err()
 	}
 	select {
 	case <-o.done:
-		return o.err
+		return true, o.err
 	case <-p.done:
 		select {
 		case <-o.done: // in the last round
-			return o.err
+			return true, o.err
 		default:
-			return p.reason()
+			return false, p.reason()
 		}
 	case <-o.ctx.Done():
-		return o.ctx.Err()
+		return true, o.ctx.Err()
 	}
 }
 
@@ -108,6 +114,17 @@ func (p *partition) reason() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err
+}
+
+// lost reports whether the partition was loaded and then failed, rather than given
+// up or closed.
+func (p *partition) lost() bool {
+	select {
+	case <-p.ready:
+		return errors.Is(p.reason(), ErrNotAvailable)
+	default:
+		return false
+	}
 }
 
 // run is the goroutine.

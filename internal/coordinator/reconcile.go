@@ -2,9 +2,9 @@ package coordinator
 
 import "time"
 
-// reconcile takes a member a step towards its target. said reports whether the
-// heartbeat had the member's owned partitions, which is how it acknowledges a
-// revocation.
+// reconcile takes a member a step towards its target. owned is what the member
+// says it has, which is how it acknowledges a revocation; nil: it does not say.
+// joins says that it starts with nothing.
 //
 //	Stable ──new target──▶ has to give something up? ──yes──▶ Unrevoked (keeps its epoch)
 //	                          │ no                               │ owned no longer has it
@@ -13,8 +13,8 @@ import "time"
 //	                 │ all free               │ somebody still has some
 //	                 ▼                        ▼
 //	               Stable                 Unreleased ──heartbeat──▶ tries again
-func (t *tx) reconcile(g *group, m *member, said bool, owned partitionSet) {
-	next := t.step(g, m, said, owned)
+func (t *tx) reconcile(g *group, m *member, joins bool, owned partitionSet) {
+	next := g.step(m, joins, owned)
 	if c := m.current; next != c {
 		t.emit(&currentRecord{g.id, m.id, next})
 	}
@@ -27,7 +27,7 @@ func (t *tx) reconcile(g *group, m *member, said bool, owned partitionSet) {
 
 // step returns where the member is next: its current value itself if nothing
 // changes.
-func (t *tx) step(g *group, m *member, said bool, owned partitionSet) *currentValue {
+func (g *group) step(m *member, joins bool, owned partitionSet) *currentValue {
 	c := m.current
 	switch c.state {
 	case MemberStable:
@@ -35,7 +35,7 @@ func (t *tx) step(g *group, m *member, said bool, owned partitionSet) *currentVa
 			return c
 		}
 	case MemberUnrevoked:
-		if !said {
+		if owned == nil {
 			return c
 		}
 		if still, _ := owned.split(c.revoking); len(still) > 0 {
@@ -49,13 +49,14 @@ func (t *tx) step(g *group, m *member, said bool, owned partitionSet) *currentVa
 
 	// What it was revoking is given up by now; the rest it keeps as far as the
 	// target has it.
+	//
+	// A member is asked to give up even what it says it does not have: it may have
+	// been given that by an answer it has not acted on yet, and if our answer to
+	// this heartbeat is lost it will act on that one, while somebody else reads the
+	// partition already. Only one that joins has no such answer.
 	target := g.target[m.id]
 	keep, give := c.assigned.split(target)
-	if said {
-		// What it says it does not have any more need not be waited for.
-		give, _ = give.split(owned)
-	}
-	if len(give) > 0 {
+	if len(give) > 0 && !joins {
 		return &currentValue{epoch: c.epoch, previous: c.previous, state: MemberUnrevoked, assigned: keep, revoking: give}
 	}
 	next := &currentValue{epoch: g.assignmentEpoch, previous: c.epoch, state: MemberStable,
