@@ -102,12 +102,19 @@ func (d *Decompressor) unpackGzip(src []byte) ([]byte, error) {
 
 func (d *Decompressor) unpackLZ4(src []byte) ([]byte, error) {
 	d.in.Reset(src)
-	if d.lz4 == nil {
-		d.lz4 = lz4.NewReader(&d.in)
-	} else {
-		d.lz4.Reset(&d.in)
+	r := d.lz4
+	switch {
+	case !kafkasLZ4(src):
+		// A reader keeps what blocks may refer to over Reset: a frame of blocks
+		// that refer to others would see an earlier batch's bytes.
+		r = lz4.NewReader(&d.in)
+	case r == nil:
+		r = lz4.NewReader(&d.in)
+		d.lz4 = r
+	default:
+		r.Reset(&d.in)
 	}
-	out, err := d.readAll(d.lz4, len(src))
+	out, err := d.readAll(r, len(src))
 	if err == nil && d.in.Len() > 0 {
 		err = errors.New("bytes follow the frame")
 	}

@@ -20,7 +20,7 @@ const (
 
 // kafkasLZ4 reports whether b is one frame of lz4 whose blocks do not refer to
 // each other. That is all that Kafka's own clients read (KIP-57), while ours
-// unpacks more. b was unpacked before.
+// unpacks more. b may be anything.
 func kafkasLZ4(b []byte) bool {
 	const fixed = 4 + 1 + 1 + 1
 	if len(b) < fixed || binary.LittleEndian.Uint32(b) != lz4Magic {
