@@ -45,8 +45,9 @@ func (r *RetentionResult) add(t store.TrimStats) {
 // partition never shrinks below the limit and its newest batch stays. Nothing at
 // or above the high watermark goes.
 //
-// The space is free on disk some seconds later, when the storage has dropped the
-// files that nothing refers to any more.
+// The space on disk comes back: files of which all was removed are dropped before
+// it returns or soon after. A file that holds records of other topics too is
+// written anew in the background, once more than half of all is unused.
 //
 // A partition that fails does not keep the others from being looked at; the first
 // error is returned and names it. Only one of these calls and of the background
@@ -68,10 +69,13 @@ func (t *Topic) ApplyRetention(ctx context.Context) (RetentionResult, error) {
 			first = err
 		}
 	})
-	if err != nil {
-		return res, err
+	if err == nil {
+		err = first
 	}
-	return res, first
+	if res.Partitions > 0 {
+		err = errors.Join(err, l.mapWorkError(ctx, l.store.Reclaim(ctx)))
+	}
+	return res, err
 }
 
 // retainAll is a round of the background work.
@@ -98,6 +102,7 @@ func (l *Log) retainAll(ctx context.Context) {
 				"partitions", res.Partitions, "records", res.Records, "bytes", res.Bytes)
 		}
 	}
+	l.reclaim(ctx)
 }
 
 // retentionRule is a topic's retention at one moment.

@@ -2,6 +2,7 @@ package leat
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -68,4 +69,20 @@ func (l *Log) beginWork(ctx context.Context, turn chan struct{}) (work context.C
 		cancel(nil)
 		l.end()
 	}, nil
+}
+
+// mapWorkError tells an error of work that ended with ctx as what ended it.
+func (l *Log) mapWorkError(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return context.Cause(ctx)
+	}
+	return l.mapError(err)
+}
+
+// reclaim gives space back at the end of a round of background work.
+func (l *Log) reclaim(ctx context.Context) {
+	err := l.store.ReclaimDue(ctx)
+	if err != nil && ctx.Err() == nil && l.store.Failure() == nil {
+		l.cfg.Logger.Warn("reclaiming space failed", "err", err)
+	}
 }

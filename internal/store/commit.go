@@ -459,6 +459,7 @@ func (tx *Tx) DropPartition(p *Partition) error {
 		p.tail = tailRing{}
 		p.wakeLocked()
 		p.mu.Unlock()
+		tx.s.garbage.add(p.id, p.SizeBytes(), p.HighWatermark()+1, 0)
 		tx.s.forget(p)
 	})
 	return nil

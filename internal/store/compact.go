@@ -84,6 +84,7 @@ func (p *Partition) Compact(ctx context.Context, o CompactOptions) (CompactStats
 		pace:   pacer{bytesPerSecond: o.BytesPerSecond},
 	}
 	err := c.run(ctx)
+	p.store.garbage.add(p.id, c.stats.BytesRemoved+c.stats.BytesWritten, p.HighWatermark(), p.SizeBytes())
 	c.stats.CompactedTo = p.CompactedTo()
 	return c.stats, err
 }

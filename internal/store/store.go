@@ -51,7 +51,15 @@ type Options struct {
 	// OnFail is called once, when the store stops taking writes. It must not
 	// block nor call the store: what it is called from may hold Pebble's locks.
 	OnFail func(error)
+
+	// blobMinAge is how old a file of values must be to be written anew. One
+	// minute; tests do not wait for that.
+	blobMinAge time.Duration
 }
+
+// blobGarbageRatio is the share of all values that must be unused before files
+// that are used in part are written anew.
+const blobGarbageRatio = 0.5
 
 func (o Options) withDefaults() Options {
 	if o.FS == nil {
@@ -75,6 +83,9 @@ func (o Options) withDefaults() Options {
 	if o.ProducerIDExpiration == 0 {
 		o.ProducerIDExpiration = 24 * time.Hour
 	}
+	if o.blobMinAge == 0 {
+		o.blobMinAge = time.Minute
+	}
 	return o
 }
 
@@ -86,6 +97,7 @@ type Store struct {
 	committer committer
 	tail      tailCache // used by the publishing commit
 	counters  counters
+	garbage   garbage
 
 	closed  atomic.Bool
 	readers sync.RWMutex // held for reading while the database is read
@@ -214,8 +226,8 @@ func (s *Store) pebbleOptions() *pebble.Options {
 			Enabled:               true,
 			MinimumSize:           256,
 			MaxBlobReferenceDepth: 1000,
-			TargetGarbageRatio:    0.5,
-			RewriteMinimumAge:     time.Minute,
+			TargetGarbageRatio:    blobGarbageRatio,
+			RewriteMinimumAge:     s.opts.blobMinAge,
 		}
 	}
 	// Batches arrive compressed, or are meant not to be.

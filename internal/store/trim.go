@@ -71,6 +71,7 @@ func (p *Partition) Trim(to base.Offset) (TrimStats, error) {
 	if err != nil {
 		return none, err
 	}
+	p.store.garbage.add(p.id, int64(bytes), to, p.SizeBytes())
 	return TrimStats{From: from, To: to, Bytes: int64(bytes), Records: int64(records)}, nil
 }
 
