@@ -101,7 +101,10 @@ func (p *Producer) appendLocked(pt *producerTopic, r *Record, size int64, c comp
 			return err
 		}
 	}
-	number := p.partitionLocked(r, int32(len(pt.accs)))
+	number, err := p.partitionLocked(r, int32(len(pt.accs)))
+	if err != nil {
+		return err
+	}
 	if number == -1 {
 		if pt.stickyLeft <= 0 {
 			pt.sticky = (pt.sticky + 1) % int32(len(pt.accs))
@@ -174,15 +177,20 @@ func (p *Producer) appendLocked(pt *producerTopic, r *Record, size int64, c comp
 }
 
 // partitionLocked asks the partitioner. The record that it sees is the producer's,
-// so that the caller's need not be on the heap.
-func (p *Producer) partitionLocked(r *Record, n int32) int32 {
+// so that the caller's need not be on the heap. A panic of the user's partitioner
+// is an error: what was reserved for the record is given back then.
+func (p *Producer) partitionLocked(r *Record, n int32) (number int32, err error) {
 	if p.cfg.partitioner == nil {
-		return keyPartition(r.Key, n)
+		return keyPartition(r.Key, n), nil
 	}
 	p.scratch = *r
-	number := p.cfg.partitioner(&p.scratch, n)
-	p.scratch = Record{}
-	return number
+	defer func() {
+		p.scratch = Record{}
+		if v := recover(); v != nil {
+			err = fmt.Errorf("leat: topic %q: the partitioner panicked: %v", r.Topic, v)
+		}
+	}()
+	return p.cfg.partitioner(&p.scratch, n), nil
 }
 
 // recordSizeSlack is by how much recordbatch.RecordSizeMax may be too high.

@@ -152,5 +152,8 @@ func (l *Log) Checkpoint(ctx context.Context, dir string) error {
 		return err
 	}
 	defer l.end()
+	if dir == "" {
+		return &ConfigError{Property: "dir", Rule: "must name a directory to make"}
+	}
 	return l.mapError(l.store.Checkpoint(dir))
 }

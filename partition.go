@@ -65,8 +65,11 @@ func (p *Partition) name() TopicPartition {
 	return TopicPartition{Topic: p.topic.name, Partition: p.number}
 }
 
-// replica returns where the partition is stored.
+// replica returns where the partition is stored, or ErrTopicDeleted.
 func (p *Partition) replica() (*store.Partition, error) {
+	if p.topic.deleted.Load() {
+		return nil, topicError(p.topic.name, ErrTopicDeleted)
+	}
 	if r := p.local.Load(); r != nil {
 		return r, nil
 	}
@@ -173,9 +176,9 @@ func offsetForTime(r replica, ms int64) (Offset, time.Time, error) {
 
 // DeleteRecords moves the log start to the given offset: no record below can be
 // read any more, and their space is freed. Offsets do not change. An offset above
-// the high watermark gives an *OffsetOutOfRangeError, one at or below the log
-// start does nothing (Kafka's DeleteRecords). The change is durable when it
-// returns.
+// the high watermark, or a negative one, gives an *OffsetOutOfRangeError, one at or
+// below the log start does nothing (Kafka's DeleteRecords, without its -1 for the
+// high watermark). The change is durable when it returns.
 func (p *Partition) DeleteRecords(ctx context.Context, before Offset) error {
 	if err := p.topic.log.begin(ctx); err != nil {
 		return err
@@ -184,6 +187,9 @@ func (p *Partition) DeleteRecords(ctx context.Context, before Offset) error {
 	r, err := p.replica()
 	if err != nil {
 		return err
+	}
+	if before < 0 {
+		return negativeOffset(p.name(), r, before)
 	}
 	trim, err := r.Trim(before)
 	if err != nil {

@@ -122,13 +122,13 @@ func (c *producerConfig) validate() error {
 	case c.level < 0 || c.level > 22 || (c.level > 9 && c.compression != Zstd):
 		return bad("compression level", int64(c.level), "must be from 0 to 9, with Zstd to 22")
 	case c.linger < 0 || c.linger > time.Hour:
-		return bad("linger.ms", c.linger.Milliseconds(), "must be from 0 to an hour")
+		return &ConfigError{Property: "linger.ms", Value: c.linger.String(), Rule: "must be from 0 to an hour"}
 	case c.batchBytes < 1 || c.batchBytes > batchBytesMax:
 		return bad("batch.size", int64(c.batchBytes), "must be from 1 to 268435456 bytes")
 	case c.bufferBytes < bufferBytesMin:
 		return bad("buffer.memory", c.bufferBytes, "must be at least 65536 bytes")
 	case c.deliveryTimeout <= 0:
-		return bad("delivery.timeout.ms", c.deliveryTimeout.Milliseconds(), "must be above 0")
+		return &ConfigError{Property: "delivery.timeout.ms", Value: c.deliveryTimeout.String(), Rule: "must be above 0"}
 	}
 	return nil
 }

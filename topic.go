@@ -1,8 +1,8 @@
 package leat
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -126,7 +126,8 @@ func (l *Log) Topics(ctx context.Context) ([]TopicInfo, error) {
 // AlterTopic changes a topic's config: alter gets what the topic was given, with
 // zero in the fields that it inherits, and changes it; it must be quick and may
 // not call the Log. Partitions cannot be changed here, see AddPartitions. The
-// change is durable when AlterTopic returns.
+// change is durable when AlterTopic returns. If alter panics nothing changes and
+// the panic is the error.
 func (l *Log) AlterTopic(ctx context.Context, name string, alter func(*TopicConfig)) error {
 	t, err := l.Topic(ctx, name)
 	if err != nil {
@@ -134,17 +135,31 @@ func (l *Log) AlterTopic(ctx context.Context, name string, alter func(*TopicConf
 	}
 	return l.mapError(l.catalog.alter(t, func(_ *store.Tx, r *topicRecord) error {
 		cfg := r.Config
-		alter(&cfg)
+		if err := runAlter(alter, &cfg); err != nil {
+			return topicError(name, err)
+		}
 		if cfg.Partitions != r.Config.Partitions {
 			return topicError(name, &ConfigError{Property: "partitions", Value: fmt.Sprint(cfg.Partitions),
 				Rule: "cannot be altered; AddPartitions adds some"})
 		}
-		if err := errors.Join(cfg.validate(), effectiveTopicConfig(l, cfg).validate()); err != nil {
+		if err := cmp.Or(cfg.validate(), effectiveTopicConfig(l, cfg).validate()); err != nil {
 			return topicError(name, err)
 		}
 		r.Config = cfg
 		return nil
 	}))
+}
+
+// runAlter makes a panic of the user's function an error: it runs on whoever
+// leads the commit.
+func runAlter(alter func(*TopicConfig), cfg *TopicConfig) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("leat: the function given to AlterTopic panicked: %v", r)
+		}
+	}()
+	alter(cfg)
+	return nil
 }
 
 // AddPartitions makes a topic have total partitions. Keys may land in other
