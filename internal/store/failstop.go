@@ -37,7 +37,6 @@ type failStopFS struct {
 	dir    string
 	onFail func(error)
 
-	armed  atomic.Bool // while the database is opened it sees all errors
 	frozen atomic.Bool
 
 	stopOnce sync.Once
@@ -60,9 +59,6 @@ func newFailStopFS(inner vfs.FS, dir string, onFail func(error)) *failStopFS {
 		inMem:  make(map[string]bool),
 	}
 }
-
-// arm makes errors freeze the file system from now on.
-func (g *failStopFS) arm() { g.armed.Store(true) }
 
 // freeze stops all writes.
 func (g *failStopFS) freeze() { g.frozen.Store(true) }
@@ -91,9 +87,6 @@ func (g *failStopFS) create(op, name string, category vfs.DiskWriteCategory, do 
 		f, err := do()
 		if err == nil {
 			return &failStopFile{File: f, fs: g, name: name, table: isTable(name)}, nil
-		}
-		if !g.armed.Load() {
-			return nil, err
 		}
 		g.trip(op, name, err)
 	}
@@ -229,7 +222,7 @@ func (f *failStopFile) do(op string, write func() error) (done bool, err error) 
 		return false, nil
 	}
 	err = write()
-	if err == nil || errors.Is(err, fs.ErrClosed) || !f.fs.armed.Load() {
+	if err == nil || errors.Is(err, fs.ErrClosed) {
 		return err == nil, err
 	}
 	f.fs.trip(op, f.name, err)

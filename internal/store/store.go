@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -102,6 +105,7 @@ type Store struct {
 	closed  atomic.Bool
 	readers sync.RWMutex // held for reading while the database is read
 	failure atomic.Pointer[error]
+	opened  atomic.Bool // OnFail may be called
 	wedged  atomic.Bool // a panic left Pebble's commit pipeline locked
 
 	mu         sync.Mutex
@@ -126,10 +130,10 @@ func Open(opts Options) (*Store, error) {
 		return nil, err
 	}
 	s.db = db
-	s.fs.arm()
-	if err := s.checkFormat(); err != nil {
-		return nil, errors.Join(err, db.Close())
+	if err := errors.Join(s.usableDisk(), s.checkFormat()); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", s.opts.Dir, err), s.Close())
 	}
+	s.opened.Store(true)
 	return s, nil
 }
 
@@ -145,19 +149,64 @@ func (s *Store) openDB() (db *pebble.DB, err error) {
 	}
 	lock, err := pebble.LockDirectory(s.opts.Dir, s.opts.FS)
 	if err != nil {
-		if errors.Is(err, fs.ErrPermission) {
-			return nil, fmt.Errorf("opening %s: %w", s.opts.Dir, err)
+		for _, other := range []error{fs.ErrPermission, syscall.EROFS, syscall.ENOSPC, syscall.EIO, syscall.EMFILE} {
+			if errors.Is(err, other) {
+				return nil, fmt.Errorf("opening %s: %w", s.opts.Dir, err)
+			}
 		}
 		return nil, fmt.Errorf("opening %s: %w (%w)", s.opts.Dir, ErrLocked, err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := s.checkFiles(); err != nil {
+		return nil, err
+	}
 	o := s.pebbleOptions()
 	o.Lock = lock
-	db, err = pebble.Open(s.opts.Dir, o)
-	if err != nil {
-		return nil, s.openError(err)
+	granter := newGranter()
+	o.Experimental.CompactionScheduler = granter
+	defer func() {
+		if db == nil {
+			s.fs.release()
+			granter.Unregister()
+		}
+	}()
+	if db, err = pebble.Open(s.opts.Dir, o); err != nil {
+		return nil, errors.Join(s.usableDisk(), s.openError(err))
 	}
 	return db, nil
+}
+
+// checkFiles looks at what Pebble would overlook, or tell in its own words: a
+// format of a later version, and a manifest marker that is missing, in which
+// case it would begin anew.
+func (s *Store) checkFiles() error {
+	names, err := s.opts.FS.List(s.opts.Dir)
+	if err != nil {
+		return s.openError(err)
+	}
+	for _, name := range names {
+		// marker.format-version.<number of the marker>.<format>
+		_, marker, _ := strings.Cut(name, "marker.format-version.")
+		_, format, _ := strings.Cut(marker, ".")
+		if v, err := strconv.ParseUint(format, 10, 64); err == nil && v > uint64(pebble.FormatNewest) {
+			return fmt.Errorf("opening %s: %w: %s says that the database's format is %d, this version reads up to %d",
+				s.opts.Dir, ErrNewerFormat, name, v, uint64(pebble.FormatNewest))
+		}
+	}
+	desc, err := pebble.Peek(s.opts.Dir, s.opts.FS)
+	if err != nil {
+		return s.openError(err)
+	}
+	if desc.Exists {
+		return nil
+	}
+	for _, name := range names {
+		if isTable(name) || strings.HasSuffix(name, ".log") {
+			return fmt.Errorf("opening %s: %w: there is %s, but no marker.manifest file that says which MANIFEST is current",
+				s.opts.Dir, ErrCorrupt, name)
+		}
+	}
+	return nil
 }
 
 // makeDir makes a directory with its parents, and makes them durable: what is
@@ -243,15 +292,44 @@ func (s *Store) checkFormat() error {
 		return err
 	}
 	if !ok {
+		if empty, err := s.isEmpty(); err != nil {
+			return err
+		} else if !empty {
+			return fmt.Errorf("%w: the database has no format record: it is damaged, or of another program", ErrCorrupt)
+		}
 		return s.Update(func(tx *Tx) error { return tx.Set(formatKey, []byte{formatVersion}) })
 	}
 	if len(v) != 1 {
-		return fmt.Errorf("opening %s: %w: the format record has %d bytes", s.opts.Dir, ErrCorrupt, len(v))
+		return fmt.Errorf("%w: the format record has %d bytes", ErrCorrupt, len(v))
 	}
 	if v[0] > formatVersion {
-		return fmt.Errorf("opening %s: %w: its format is %d, this version reads up to %d", s.opts.Dir, ErrNewerFormat, v[0], formatVersion)
+		return fmt.Errorf("%w: its format is %d, this version reads up to %d", ErrNewerFormat, v[0], formatVersion)
 	}
 	return nil
+}
+
+// isEmpty tells whether the database has no key at all.
+func (s *Store) isEmpty() (empty bool, err error) {
+	defer s.caught("reading", &err)
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return false, err
+	}
+	empty = !it.First()
+	return empty, s.readError("the first key", it.Close())
+}
+
+// readError makes an error of the database one that says where, and whether a
+// file is damaged.
+func (s *Store) readError(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case pebble.IsCorruptionError(err):
+		return fmt.Errorf("reading %s from %s: %w: %w", what, s.opts.Dir, ErrCorrupt, err)
+	default:
+		return fmt.Errorf("reading %s from %s: %w", what, s.opts.Dir, err)
+	}
 }
 
 // Close ends the store. Calls that wait for an fsync are let finish; later ones
@@ -275,6 +353,11 @@ func (s *Store) Close() (err error) {
 		err = errors.Join(err, b.Close())
 	}
 	s.batches = nil
+	if s.usableDisk() == nil {
+		// Nothing is left in the write-ahead log then: the tables have checksums for
+		// all that they hold, and the next Open has nothing to replay.
+		err = errors.Join(err, s.db.Flush())
+	}
 	if err = errors.Join(err, s.db.Close()); s.usableDisk() != nil {
 		err = errors.Join(s.usableDisk(), err)
 	}
@@ -328,7 +411,7 @@ func (s *Store) fail(cause error) error {
 	err := fmt.Errorf("%w: %w", ErrFailed, cause)
 	if s.failure.CompareAndSwap(nil, &err) {
 		s.opts.Logger.Error("storage failed; no more writes are taken", "dir", s.opts.Dir, "err", cause)
-		if s.opts.OnFail != nil {
+		if s.opts.OnFail != nil && s.opened.Load() {
 			s.opts.OnFail(err)
 		}
 	}
@@ -390,23 +473,23 @@ func (s *Store) Scan(prefix string, fn func(name string, value []byte) error) (e
 	for ok := it.First(); ok; ok = it.Next() {
 		v, err := it.ValueAndErr()
 		if err != nil {
-			return err
+			return s.readError("settings", err)
 		}
 		if err := fn(string(it.Key()[1:]), append([]byte(nil), v...)); err != nil {
 			return err
 		}
 	}
-	return it.Error()
+	return s.readError("settings", it.Error())
 }
 
 func (s *Store) get(key []byte) (value []byte, ok bool, err error) {
-	defer s.caught("reading a setting", &err)
+	defer s.caught("reading a key", &err)
 	v, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, err
+		return nil, false, s.readError(fmt.Sprintf("key %x", key), err)
 	}
 	value = append([]byte(nil), v...)
 	return value, true, closer.Close()
