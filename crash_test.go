@@ -321,7 +321,7 @@ func (c *crashChild) produceAsync(ctx context.Context, l *Log, rng *rand.Rand) {
 
 // change does everything that writes besides producing.
 func (c *crashChild) change(ctx context.Context, l *Log, rng *rand.Rand) {
-	for i := 0; ctx.Err() == nil; i++ {
+	for ctx.Err() == nil {
 		switch rng.IntN(4) {
 		case 0:
 			topic, err := l.Topic(ctx, crashTrimmed)
@@ -346,7 +346,7 @@ func (c *crashChild) change(ctx context.Context, l *Log, rng *rand.Rand) {
 			}
 			c.say("TRIM %s %d %d", crashTrimmed, p.Number(), to)
 		case 1:
-			name := fmt.Sprintf("scratch-%s-%d", c.id, i)
+			name := "scratch-" + c.nextID()
 			if _, err := l.CreateTopic(ctx, name, TopicConfig{Partitions: 2}); err != nil {
 				c.bad(err)
 				continue
