@@ -86,16 +86,21 @@ func (l *Log) NewConsumer(opts ...ConsumerOption) (*Consumer, error) {
 		return nil, err
 	}
 	c := l.newConsumer(cfg)
+	made := false
+	defer func() {
+		if !made { // or the program's Start panicked
+			c.closeWith(ErrClosed)
+		}
+	}()
 	for _, a := range cfg.assign {
 		if err := c.assignTopic(a); err != nil {
-			c.closeWith(ErrClosed)
 			return nil, err
 		}
 	}
 	if err := l.adopt(c); err != nil {
-		c.closeWith(ErrClosed)
 		return nil, err
 	}
+	made = true
 	return c, nil
 }
 

@@ -54,16 +54,16 @@ func (pc *piece) goTo(p *assignedPartition, at Offset) bool {
 	return true
 }
 
-// takeLocked appends records of one partition, in runs of one, until dst has max:
+// takeLocked appends records of one partition, in runs of one, until dst has limit:
 // of the partition whose turn it is, or the first behind it that has some. It
 // appends none when there is none. The position is the caller's to move.
-func (c *Consumer) takeLocked(dst []Record, max int) ([]Record, run, error) {
-	if out, r := c.takeLeftLocked(dst, max); r.p != nil {
+func (c *Consumer) takeLocked(dst []Record, limit int) ([]Record, run, error) {
+	if out, r := c.takeLeftLocked(dst, limit); r.p != nil {
 		return out, r, nil
 	}
 	for range c.turns {
 		p := c.turns[c.turn]
-		out, r, err := c.takeOfLocked(p, dst, max)
+		out, r, err := c.takeOfLocked(p, dst, limit)
 		if err != nil {
 			return dst, run{}, err
 		}
@@ -81,7 +81,7 @@ func (c *Consumer) takeLocked(dst []Record, max int) ([]Record, run, error) {
 }
 
 // takeOfLocked is takeLocked for one partition.
-func (c *Consumer) takeOfLocked(p *assignedPartition, dst []Record, max int) ([]Record, run, error) {
+func (c *Consumer) takeOfLocked(p *assignedPartition, dst []Record, limit int) ([]Record, run, error) {
 	n := len(dst)
 	for !p.paused {
 		if p.part.topic.deleted.Load() {
@@ -101,7 +101,7 @@ func (c *Consumer) takeOfLocked(p *assignedPartition, dst []Record, max int) ([]
 			}
 		}
 		var err error
-		if dst, err = c.piece.decode(c, dst, max); err != nil {
+		if dst, err = c.piece.decode(c, dst, limit); err != nil {
 			return dst[:n], run{}, err
 		}
 		if len(dst) > n {
@@ -154,7 +154,11 @@ func (c *Consumer) failedLocked(p *assignedPartition, at Offset, err error) (mov
 			"offset", at, "to", to, "log_start", oor.LogStart, "high_watermark", oor.HighWatermark)
 		return true, nil
 	case errors.As(err, &bad):
-		return false, c.corrupt(p, at, bad.Offset+1, err)
+		next, nextErr := p.r.NextBatch(bad.Offset)
+		if nextErr != nil {
+			return false, errors.Join(p.part.mapError(err), nextErr)
+		}
+		return false, c.corrupt(p, at, next, err)
 	}
 	return false, p.part.mapError(err)
 }
@@ -163,11 +167,11 @@ func (c *Consumer) corrupt(p *assignedPartition, at, next Offset, err error) err
 	return &CorruptRecordsError{Topic: p.tp.Topic, Partition: p.tp.Partition, Offset: at, Next: next, Err: err}
 }
 
-// decode appends records until dst has max or the piece ends. An error comes only
+// decode appends records until dst has limit or the piece ends. An error comes only
 // alone; records that are before it come first.
-func (pc *piece) decode(c *Consumer, dst []Record, max int) ([]Record, error) {
+func (pc *piece) decode(c *Consumer, dst []Record, limit int) ([]Record, error) {
 	n := len(dst)
-	for len(dst) < max && pc.failure == nil {
+	for len(dst) < limit && pc.failure == nil {
 		if !pc.open {
 			if pc.batch == len(pc.fetch.Batches) {
 				break
@@ -176,7 +180,7 @@ func (pc *piece) decode(c *Consumer, dst []Record, max int) ([]Record, error) {
 			pc.batch++
 			continue
 		}
-		dst = pc.decodeBatch(c, dst, max)
+		dst = pc.decodeBatch(c, dst, limit)
 	}
 	if len(dst) == n && pc.failure != nil {
 		err := pc.failure
@@ -211,17 +215,17 @@ func (pc *piece) openBatch(c *Consumer, batch []byte) {
 }
 
 // decodeBatch appends records of the open batch.
-func (pc *piece) decodeBatch(c *Consumer, dst []Record, max int) []Record {
+func (pc *piece) decodeBatch(c *Consumer, dst []Record, limit int) []Record {
 	h := pc.it.Header()
 	topic, number, epoch, next := pc.p.tp.Topic, pc.p.tp.Partition, h.LeaderEpoch, pc.next
-	for len(dst) < max {
+	for len(dst) < limit {
 		if !pc.it.Next() {
 			pc.open = false
 			if err := pc.it.Err(); err != nil {
 				pc.failure = c.corrupt(pc.p, next, h.NextOffset(), err)
 				break
 			}
-			next = h.NextOffset()
+			next = max(next, h.NextOffset()) // a Seek may have gone beyond
 			break
 		}
 		in := pc.it.Record()

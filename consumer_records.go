@@ -118,7 +118,7 @@ func (c *Consumer) keep(rest run, buffer []Record) {
 }
 
 // takeLeftLocked takes from what a Records left, as takeLocked does.
-func (c *Consumer) takeLeftLocked(dst []Record, max int) ([]Record, run) {
+func (c *Consumer) takeLeftLocked(dst []Record, limit int) ([]Record, run) {
 	l := &c.left
 	if l.p == nil {
 		return dst, run{}
@@ -129,7 +129,7 @@ func (c *Consumer) takeLeftLocked(dst []Record, max int) ([]Record, run) {
 		return dst, run{}
 	}
 	r := run{p: p, at: l.at, next: l.next}
-	n := min(len(l.records), max-len(dst))
+	n := min(len(l.records), limit-len(dst))
 	dst = append(dst, l.records[:n]...)
 	if n < len(l.records) {
 		r.next = l.records[n-1].Offset + 1

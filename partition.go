@@ -32,6 +32,7 @@ type replica interface {
 	Records() int64
 	MaxTimestamp() int64
 	OffsetForTime(ms int64) (at Offset, found bool, err error)
+	NextBatch(after Offset) (Offset, error)
 	Trim(to Offset) (store.TrimStats, error)
 	Watch(c chan<- struct{})
 	Unwatch(c chan<- struct{})
