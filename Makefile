@@ -41,9 +41,9 @@ fuzz:
 examples:
 	@for dir in $(sort $(dir $(wildcard examples/*/*.go))); do echo "go run ./$$dir"; go run ./$$dir || exit 1; done
 
-# The modules of their own build, and so do their tests; tools has no package.
+# The modules of their own build, and their tests pass; tools has no package.
 modules:
-	@for m in $(filter-out tools,$(MODULES)); do echo "cd $$m && go vet ./..."; (cd $$m && go vet ./...) || exit 1; done
+	@for m in $(filter-out tools,$(MODULES)); do echo "cd $$m && go vet ./... && go test ./..."; (cd $$m && go vet ./... && go test ./...) || exit 1; done
 
 # make bench BENCH=Produce BENCHTIME=5s
 bench:

@@ -30,18 +30,25 @@ const (
 // from=tail: the newest 32 MiB, just acknowledged, again and again; producing them
 // is off the clock.
 //
+// from=disk/api=records: as from=disk, through the iterator that hands out single
+// records, for leat alone; the others are read in batches.
+//
 // JetStream with an fsync for each message reads as JetStream without, so it is
 // not measured twice.
 func BenchmarkConsume(b *testing.B) {
 	for _, sz := range []size{size100B, size1KiB} {
 		for _, from := range []string{"disk", "cold"} {
 			b.Run(fmt.Sprintf("size=%s/from=%s", sz.name, from), func(b *testing.B) {
-				keep := func(s System) bool { return s.Persistent && !s.SlowToFill && !s.WriteOnly }
+				keep := func(s System) bool { return s.Persistent && !s.SlowToFill }
 				eachSystem(b, keep, func(b *testing.B, s System) {
 					benchConsumeDisk(b, s, sz, from == "cold")
 				})
 			})
 		}
+		b.Run(fmt.Sprintf("size=%s/from=disk/api=records", sz.name), func(b *testing.B) {
+			keep := func(s System) bool { return s.Name == "leat" }
+			eachSystem(b, keep, func(b *testing.B, s System) { benchConsumeRecords(b, s, sz) })
+		})
 		b.Run(fmt.Sprintf("size=%s/from=tail", sz.name), func(b *testing.B) {
 			keep := func(s System) bool { return s.Tails && !s.SlowToFill }
 			eachSystem(b, keep, func(b *testing.B, s System) { benchConsumeTail(b, s, sz) })
@@ -51,15 +58,12 @@ func BenchmarkConsume(b *testing.B) {
 
 func benchConsumeDisk(b *testing.B, s System, sz size, cold bool) {
 	ctx := context.Background()
-	cfg := Config{Dir: dataDir(b), Partitions: partitions(b), RecordBytes: int(sz.bytes)}
-	in := open(b, s, cfg)
-	stored, err := fill(ctx, in, NewValues(int(sz.bytes)), consumeStoredBytes)
-	must(b, err)
-	must(b, in.Close())
+	in, cfg, stored := openStored(b, s, sz)
 	if cold {
+		must(b, in.Close())
 		must(b, DropPageCache(cfg.Dir))
+		in = open(b, s, cfg)
 	}
-	in = open(b, s, cfg)
 
 	c, err := in.NewConsumer(ctx)
 	must(b, err)
@@ -98,6 +102,43 @@ func benchConsumeDisk(b *testing.B, s System, sz size, cold bool) {
 	checkBytes(b, bytes, int64(b.N)+int64(have), sz)
 	must(b, c.Close())
 	must(b, in.Close())
+}
+
+// benchConsumeRecords is benchConsumeDisk with a loop over single records.
+func benchConsumeRecords(b *testing.B, s System, sz size) {
+	ctx := context.Background()
+	in, _, stored := openStored(b, s, sz)
+	var bytes int64
+	b.ReportAllocs()
+	for more := b.Loop(); more; {
+		c, err := in.NewConsumer(ctx)
+		must(b, err)
+		left := stored
+		for value, err := range c.(leatConsumer).values(ctx) {
+			must(b, err)
+			bytes += int64(len(value))
+			left--
+			if more = b.Loop(); !more || left == 0 {
+				break
+			}
+		}
+		must(b, c.Close())
+	}
+	reportRate(b, int64(b.N), int64(b.N)*sz.bytes)
+	checkBytes(b, bytes, int64(b.N), sz)
+	must(b, in.Close())
+}
+
+// openStored fills a log, closes it and opens it again. It returns how many
+// records there are.
+func openStored(b *testing.B, s System, sz size) (Instance, Config, int64) {
+	b.Helper()
+	cfg := Config{Dir: dataDir(b), Partitions: partitions(b), RecordBytes: int(sz.bytes)}
+	in := open(b, s, cfg)
+	stored, err := fill(context.Background(), in, NewValues(int(sz.bytes)), consumeStoredBytes)
+	must(b, err)
+	must(b, in.Close())
+	return open(b, s, cfg), cfg, stored
 }
 
 func benchConsumeTail(b *testing.B, s System, sz size) {

@@ -14,7 +14,7 @@ import (
 const (
 	envDir   = "LEAT_BENCH_DIR"   // where data goes; default: the test's temporary directory
 	envBig   = "LEAT_BENCH_BIG"   // "1": also the sizes of 20 GiB
-	envRates = "LEAT_BENCH_RATES" // records/s for BenchmarkEndToEnd, separated by commas
+	envRates = "LEAT_BENCH_RATES" // records/s for BenchmarkEndToEnd or "half", separated by commas
 	envKeys  = "LEAT_BENCH_KEYS"  // number of distinct keys in BenchmarkProduce; default: no keys
 
 	envPartitions = "LEAT_BENCH_PARTITIONS" // in all but BenchmarkPartitions; default: 6
@@ -144,16 +144,22 @@ func envInts(b testing.TB, name string, def ...int) []int {
 	}
 	var numbers []int
 	for part := range strings.SplitSeq(text, ",") {
-		n, err := strconv.Atoi(part)
-		if err == nil && n < 1 {
-			err = errors.New("not positive")
-		}
+		n, err := positive(part)
 		if err != nil {
 			b.Fatal(fmt.Errorf("%s: %q: %w", name, part, err))
 		}
 		numbers = append(numbers, n)
 	}
 	return numbers
+}
+
+// positive parses a number from 1.
+func positive(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err == nil && n < 1 {
+		err = errors.New("not positive")
+	}
+	return n, err
 }
 
 func must(b testing.TB, err error) {

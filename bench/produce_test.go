@@ -38,13 +38,10 @@ func benchProduce(b *testing.B, s System, sz size, partitions, keys int, before 
 	}
 	p, err := in.NewProducer(ctx, Throughput)
 	must(b, err)
-	// The first records pay for connections, metadata and streams.
-	for range partitions {
-		must(b, p.Send(ctx, ks.Next(), values.Next()))
-	}
-	must(b, p.Flush(ctx))
-
 	written := startDisked(b)
+	touched, err := touch(ctx, p, values, partitions)
+	must(b, err)
+
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := p.Send(ctx, ks.Next(), values.Next()); err != nil {
@@ -59,5 +56,23 @@ func benchProduce(b *testing.B, s System, sz size, partitions, keys int, before 
 	reportRate(b, records, records*sz.bytes)
 	must(b, p.Close())
 	must(b, in.Close())
-	written.report(b, records*sz.bytes)
+	written.report(b, (touched+records)*sz.bytes)
+}
+
+// touchesPerPartition makes it all but certain that each of a thousand partitions
+// gets a record when keys are spread evenly.
+const touchesPerPartition = 20
+
+// touch sends records with keys until every partition has some: the first ones
+// pay for connections, metadata, streams and what a producer keeps for each
+// partition. It returns how many there were.
+func touch(ctx context.Context, p Producer, values *Values, partitions int) (int64, error) {
+	n := touchesPerPartition * partitions
+	ks := NewKeys(n)
+	for range n {
+		if err := p.Send(ctx, ks.Next(), values.Next()); err != nil {
+			return 0, err
+		}
+	}
+	return int64(n), p.Flush(ctx)
 }

@@ -20,8 +20,6 @@ type System struct {
 	// Tails says that a Consumer sees records while they are produced. A
 	// system that does not is measured on what was written before.
 	Tails bool
-	// WriteOnly says that NewConsumer returns errors.ErrUnsupported.
-	WriteOnly bool
 	// Open opens the log in a directory, and creates it with its topic when
 	// the directory is empty.
 	Open func(ctx context.Context, cfg Config) (Instance, error)

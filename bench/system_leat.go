@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/leatlog/leat"
@@ -19,7 +20,7 @@ func leatLog() System {
 		Name:        "leat",
 		Persistent:  true,
 		Partitioned: true,
-		WriteOnly:   true,
+		Tails:       true,
 		Open:        openLeat,
 	}
 }
@@ -61,7 +62,11 @@ func (in leatInstance) NewSyncProducer(context.Context, int) (SyncProducer, erro
 }
 
 func (in leatInstance) NewConsumer(context.Context) (Consumer, error) {
-	return nil, errors.ErrUnsupported
+	c, err := in.log.NewConsumer(leat.Assign(Topic))
+	if err != nil {
+		return nil, err
+	}
+	return leatConsumer{c}, nil
 }
 
 func (in leatInstance) Close() error { return in.log.Close() }
@@ -93,3 +98,34 @@ func (p leatSyncProducer) SendSync(ctx context.Context, _ int, value []byte) err
 }
 
 func (p leatSyncProducer) Close() error { return p.producer.Close() }
+
+// leatConsumer polls with the default bounds. It reads nothing ahead that a Pause
+// would have to forget.
+type leatConsumer struct{ consumer *leat.Consumer }
+
+func (c leatConsumer) Poll(ctx context.Context, visit func([]byte)) (int, error) {
+	records, err := c.consumer.Poll(ctx, 0)
+	if err != nil {
+		return 0, err
+	}
+	for i := range records {
+		visit(records[i].Value)
+	}
+	return len(records), nil
+}
+
+func (c leatConsumer) Pause(context.Context) error  { return c.consumer.Pause() }
+func (c leatConsumer) Resume(context.Context) error { return c.consumer.Resume() }
+func (c leatConsumer) Close() error                 { return c.consumer.Close() }
+
+// values yields records one by one through the consumer's iterator, which ends
+// with its first error.
+func (c leatConsumer) values(ctx context.Context) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for r, err := range c.consumer.Records(ctx) {
+			if !yield(r.Value, err) || err != nil {
+				return
+			}
+		}
+	}
+}

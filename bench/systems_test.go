@@ -50,8 +50,9 @@ func TestSystems(t *testing.T) {
 				must(t, readAll(ctx, c, 200, got.add))
 				sent.check(t, got)
 				must(t, c.Close())
+				testMaxRate(ctx, t, in, sent)
 			}
-			if s.Persistent && !s.WriteOnly {
+			if s.Persistent {
 				n, err := fill(ctx, in, values, 10_000)
 				must(t, err)
 				if n != 100 {
@@ -77,6 +78,62 @@ func TestSystems(t *testing.T) {
 			}
 			must(t, in.Close())
 		})
+	}
+}
+
+// testMaxRate checks that maxRate leaves nothing unread, and adds what it sent.
+func testMaxRate(ctx context.Context, t *testing.T, in Instance, sent multiset) {
+	t.Helper()
+	c, err := in.NewConsumer(ctx)
+	must(t, err)
+	must(t, readAll(ctx, c, sent.count(), func([]byte) {}))
+	p, err := in.NewProducer(ctx, Latency)
+	must(t, err)
+	counted := &countingConsumer{Consumer: c}
+	rate, err := maxRate(ctx, p, counted, NewValues(100), 10*time.Millisecond)
+	must(t, err)
+	if rate <= 0 || len(counted.got) == 0 {
+		t.Fatalf("%d records came at %v records/s", len(counted.got), rate)
+	}
+	must(t, p.Close())
+	must(t, c.Close())
+	// A new consumer finds these and no more: what was read is all that was sent.
+	for v := range counted.got {
+		sent[v] += counted.got[v]
+	}
+	got := multiset{}
+	c, err = in.NewConsumer(ctx)
+	must(t, err)
+	must(t, readAll(ctx, c, sent.count(), got.add))
+	sent.check(t, got)
+	must(t, c.Close())
+}
+
+// countingConsumer keeps what was polled.
+type countingConsumer struct {
+	Consumer
+	got multiset
+}
+
+func (c *countingConsumer) Poll(ctx context.Context, visit func([]byte)) (int, error) {
+	if c.got == nil {
+		c.got = multiset{}
+	}
+	return c.Consumer.Poll(ctx, func(value []byte) {
+		c.got.add(value)
+		visit(value)
+	})
+}
+
+// TestRates checks what LEAT_BENCH_RATES takes.
+func TestRates(t *testing.T) {
+	t.Setenv(envRates, "250000,half")
+	if got := rates(t); len(got) != 2 || got[0] != 250_000 || got[1] != halfLoad {
+		t.Errorf("rates are %v", got)
+	}
+	t.Setenv(envRates, "")
+	if got := rates(t); len(got) != 3 || got[2] != halfLoad {
+		t.Errorf("default rates are %v", got)
 	}
 }
 
@@ -119,9 +176,6 @@ func TestSyncProducers(t *testing.T) {
 				must(t, <-errs)
 			}
 			must(t, p.Close())
-			if s.WriteOnly {
-				return
-			}
 			got := multiset{}
 			c, err := in.NewConsumer(ctx)
 			must(t, err)
