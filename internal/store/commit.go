@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"sync"
 
@@ -50,8 +51,9 @@ type Append struct {
 	BaseOffset base.Offset
 	// Duplicate says that the batch was there already and was not stored again.
 	Duplicate bool
-	// Err says why this batch was refused: a *SequenceError or
-	// ErrPartitionDropped. The other batches of the call are not affected.
+	// Err says why this batch was refused: a *SequenceError,
+	// ErrPartitionDropped or recordbatch.ErrInvalidRecord for numbers that
+	// cannot be. The other batches of the call are not affected.
 	Err error
 }
 
@@ -282,8 +284,16 @@ func (p *Partition) append(b *pebble.Batch, a *Append) error {
 		a.Err = ErrPartitionDropped
 		return nil
 	}
+	// A marker of a transaction has a producer and no sequence (KIP-98).
+	idempotent := h.ProducerID >= 0 && !h.IsControl()
+	if h.LastOffsetDelta < 0 || h.LastOffsetDelta == math.MaxInt32 || a.Epoch < -1 ||
+		(idempotent && (h.ProducerEpoch < 0 || h.BaseSequence < 0)) {
+		a.Err = fmt.Errorf("partition %d: %w: last offset delta %d, leader epoch %d, producer %d with epoch %d and sequence %d",
+			p.id, recordbatch.ErrInvalidRecord, h.LastOffsetDelta, a.Epoch, h.ProducerID, h.ProducerEpoch, h.BaseSequence)
+		return nil
+	}
 	span := h.LastOffsetDelta + 1
-	if h.ProducerID >= 0 {
+	if idempotent {
 		retry, err := app.producers.check(p.id, h.ProducerID, h.ProducerEpoch, h.BaseSequence, span)
 		if err != nil {
 			a.Err = err
@@ -317,14 +327,15 @@ func (p *Partition) append(b *pebble.Batch, a *Append) error {
 		maxTimestamp:    app.maxTimestamp,
 		bytesTotal:      app.bytesTotal,
 		recordsTotal:    app.recordsTotal,
-		producerID:      h.ProducerID,
-		producerEpoch:   h.ProducerEpoch,
-		baseSequence:    h.BaseSequence,
+		producerID:      recordbatch.NoProducerID,
+	}
+	if idempotent {
+		e.producerID, e.producerEpoch, e.baseSequence = h.ProducerID, h.ProducerEpoch, h.BaseSequence
 	}
 	if err := p.setIndex(b, a.BaseOffset, &e); err != nil {
 		return err
 	}
-	if h.ProducerID >= 0 {
+	if idempotent {
 		app.producers.record(h.ProducerID, h.ProducerEpoch, h.BaseSequence, span, a.BaseOffset, h.MaxTimestamp)
 	}
 	if app.sinceSnapshot++; app.sinceSnapshot >= producerSnapshotEvery {

@@ -230,9 +230,8 @@ func TestCompactHonoursTheMinimumLag(t *testing.T) {
 
 func TestCompactLeavesControlBatchesAlone(t *testing.T) {
 	s, p := openPartition(t, Options{})
-	o := recordbatch.FinishOptions{ProducerID: 3, Control: true, Transactional: true}
+	o := recordbatch.FinishOptions{ProducerID: 3, Control: true, Transactional: true, BaseSequence: -1}
 	appendTo(t, p, keyed(t, o, 10, kv{"\x00\x00\x00\x01", "-", 0}))
-	o.BaseSequence = 1
 	appendTo(t, p, keyed(t, o, 10, kv{"\x00\x00\x00\x01", "-", 0}))
 	appendTo(t, p, keyed(t, nobody, 10, kv{"\x00\x00\x00\x01", "x", 0}))
 	for range 2 {

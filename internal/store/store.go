@@ -103,7 +103,8 @@ type Store struct {
 	garbage   garbage
 
 	closed  atomic.Bool
-	readers sync.RWMutex // held for reading while the database is read
+	gate    sync.RWMutex   // held to enter reads, and by Close to end that
+	reads   sync.WaitGroup // of the database, which stays open for them
 	failure atomic.Pointer[error]
 	opened  atomic.Bool // OnFail may be called
 	wedged  atomic.Bool // a panic left Pebble's commit pipeline locked
@@ -341,8 +342,9 @@ func (s *Store) Close() (err error) {
 		return nil
 	}
 	s.committer.drain()
-	s.readers.Lock() // waits for the readers; later ones see closed
-	defer s.readers.Unlock()
+	s.gate.Lock() // readers that come later see closed
+	s.gate.Unlock()
+	s.reads.Wait()
 	if s.wedged.Load() {
 		// Pebble holds its own locks for ever, so that its Close would hang.
 		return fmt.Errorf("closing %s: the database cannot be closed before the process ends: %w", s.opts.Dir, s.usableDisk())
@@ -386,15 +388,16 @@ func (s *Store) usable() error {
 // beginRead keeps the database open until endRead. Reads go on after a failed
 // write, because what is durable stays readable.
 func (s *Store) beginRead() error {
-	s.readers.RLock()
+	s.gate.RLock()
+	defer s.gate.RUnlock()
 	if s.closed.Load() {
-		s.readers.RUnlock()
 		return ErrClosed
 	}
+	s.reads.Add(1)
 	return nil
 }
 
-func (s *Store) endRead() { s.readers.RUnlock() }
+func (s *Store) endRead() { s.reads.Done() }
 
 // usableDisk returns the first failure of the disk, or nil.
 func (s *Store) usableDisk() error {

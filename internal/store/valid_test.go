@@ -37,7 +37,7 @@ func (p *Partition) valid() error {
 			return bad("is below the log start %d", start)
 		case e.lastOffsetDelta != b.header.LastOffsetDelta || e.records != b.header.NumRecords || int(e.size) != len(b.bytes):
 			return bad("index says %+v, header %+v", *e, b.header)
-		case e.producerID != b.header.ProducerID || e.epoch != b.header.LeaderEpoch:
+		case (e.producerID != b.header.ProducerID && !b.header.IsControl()) || e.epoch != b.header.LeaderEpoch:
 			return bad("index says %+v, header %+v", *e, b.header)
 		case e.maxTimestamp < lastTime || e.maxTimestamp < b.header.MaxTimestamp || e.maxTimestamp > p.MaxTimestamp():
 			return bad("timestamp %d after %d", e.maxTimestamp, lastTime)
