@@ -427,6 +427,37 @@ func TestWatchersMakeRebalancesQuick(t *testing.T) {
 	})
 }
 
+// TestDeletedTopic: its offsets leave the log too, not only what is shown.
+func TestDeletedTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		defer w.close(t)
+		w.topics.set("t", 1)
+		_, err := w.c.ResetOffsets(t.Context(), ResetRequest{Group: "g", Offsets: []OffsetCommit{{Topic: "t", Offset: 1}}})
+		require.NoError(t, err)
+		require.Contains(t, w.replayed(t), "offset")
+		w.topics.set("t", 0)
+		synctest.Wait()
+		require.NotContains(t, w.replayed(t), "offset")
+	})
+}
+
+// TestErrorsSayWhat: an error names what it concerns.
+func TestErrorsSayWhat(t *testing.T) {
+	w := newWorld(t, nil)
+	defer w.close(t)
+	w.topics.set("t", 1)
+	m := &client{c: w.c, group: "billing", id: "m", instance: "i"}
+	_, err := m.join(t.Context(), "t")
+	require.NoError(t, err)
+	_, err = m.send(t.Context(), HeartbeatRequest{Epoch: 7})
+	require.EqualError(t, err, `group "billing", member "m" (instance "i"), epoch 7, expected 1: FENCED_MEMBER_EPOCH: the member has another epoch`)
+	require.EqualError(t, w.c.DeleteGroup(t.Context(), "billing"), `group "billing" (Stable): NON_EMPTY_GROUP: the group has members: it has 1`)
+	results, err := w.c.CommitOffsets(t.Context(), CommitRequest{Group: "billing", Member: "m", Epoch: 1, Offsets: []OffsetCommit{{Topic: "t", Partition: 1}}})
+	require.NoError(t, err)
+	require.EqualError(t, results[0].Err, `group "billing", topic "t", partition 1: UNKNOWN_TOPIC_OR_PARTITION: no such topic or partition: the topic has 1 partitions`)
+}
+
 // TestDeleteBigGroup takes several appends.
 func TestDeleteBigGroup(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxBatchBytes = 4_000 })
@@ -507,10 +538,10 @@ func TestManyAtOnce(t *testing.T) {
 	w.log.mu.Lock()
 	w.log.fail = nil
 	w.log.mu.Unlock()
-	w.inside(t, func(s *state) {
-		s.valid(t)
-	})
 	var live string
-	w.inside(t, func(s *state) { live = s.dump() })
+	w.inside(t, func(t require.TestingT, s *state) {
+		s.valid(t)
+		live = s.dump()
+	})
 	require.Equal(t, live, w.replayed(t))
 }

@@ -97,14 +97,31 @@ func (s *state) valid(t require.TestingT) {
 	require.Len(t, s.timers, n)
 }
 
-// inside runs fn on the state, between rounds.
-func (w *world) inside(t require.TestingT, fn func(s *state)) {
-	_, err := submit(context.Background(), w.c, 0, func(t *tx) (struct{}, error) {
-		fn(t.state)
+// inside runs fn on the state, between rounds. fn runs in the partition's goroutine,
+// so it fails through the t that it is given, which ends it with a panic that is
+// caught there.
+func (w *world) inside(t require.TestingT, fn func(t require.TestingT, s *state)) {
+	_, err := submit(context.Background(), w.c, 0, func(tx *tx) (_ struct{}, err error) {
+		f := &failure{}
+		defer func() {
+			if r := recover(); r != nil {
+				if r != any(f) {
+					panic(r)
+				}
+				err = errors.New(f.text)
+			}
+		}()
+		fn(f, tx.state)
 		return struct{}{}, nil
 	})
 	require.NoError(t, err)
 }
+
+// failure is a require.TestingT that keeps what failed.
+type failure struct{ text string }
+
+func (f *failure) Errorf(format string, args ...any) { f.text += fmt.Sprintf(format, args...) }
+func (f *failure) FailNow()                          { panic(f) }
 
 // replayed is the dump of a fresh replay of the log.
 func (w *world) replayed(t require.TestingT) string {
@@ -343,7 +360,7 @@ func (m *model) check(t *rapid.T) {
 	}
 	require.NoError(t, err)
 	var live string
-	m.inside(t, func(s *state) {
+	m.inside(t, func(t require.TestingT, s *state) {
 		s.valid(t)
 		live = s.dump()
 	})
