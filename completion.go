@@ -173,8 +173,18 @@ func (p *Producer) acknowledge(batches []*producerBatch) {
 		}
 		p.mu.Unlock()
 	}
+	var now time.Time
 	for _, b := range batches {
+		if b.acknowledged {
+			continue
+		}
 		b.acknowledged = true
+		if now.IsZero() {
+			now = p.log.cfg.Clock.Now()
+		}
+		if b.err == nil {
+			p.log.metrics.produced(len(b.append.Batch), now.Sub(b.since))
+		}
 	}
 }
 
@@ -184,6 +194,9 @@ func (p *Producer) complete(batches []*producerBatch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, b := range batches {
+		if b.err != nil {
+			p.log.metrics.failedRecords.Add(int64(b.records()))
+		}
 		if b.err != nil && b.awaited < b.records() && p.silentErr == nil {
 			p.silentErr = b.acc.partition.mapError(b.err)
 		}

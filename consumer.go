@@ -211,6 +211,7 @@ func (c *Consumer) fillLocked(max int) ([]Record, error) {
 	}
 	c.polled = rs
 	if len(rs) > 0 {
+		c.log.metrics.handedOut(len(rs))
 		return rs, nil // the failing partition is the next to be asked
 	}
 	if failure != nil {

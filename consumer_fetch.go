@@ -127,6 +127,7 @@ func (c *Consumer) readLocked(p *assignedPartition, at Offset) (moved bool, err 
 	err = p.r.Read(&pc.fetch, at, c.cfg.fetchBytes)
 	c.read += pc.fetch.Bytes
 	if len(pc.fetch.Batches) > 0 {
+		c.log.metrics.fetched(pc.fetch.Bytes)
 		// An error is for when what is before it has been handed out.
 		pc.p, pc.from, pc.next = p, at, at
 		return false, nil

@@ -57,7 +57,10 @@ func (c *Consumer) nextRun(ctx context.Context, buffer []Record, rest *run) (cha
 func (c *Consumer) yieldRun(ctx context.Context, rest *run, changes uint64, yield func(Record, error) bool) bool {
 	done := ctx.Done()
 	p, at, records := rest.p, rest.at, rest.records
-	defer func() { rest.at, rest.records = at, records }()
+	defer func() {
+		c.log.metrics.handedOut(len(rest.records) - len(records))
+		rest.at, rest.records = at, records
+	}()
 	for len(records) > 0 {
 		r := &records[0]
 		to := r.Offset + 1

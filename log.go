@@ -19,6 +19,7 @@ type Log struct {
 	store   *store.Store
 	catalog catalog
 	upkeep  upkeep
+	metrics logMetrics
 
 	ctx    context.Context // ends with the Log
 	cancel context.CancelFunc

@@ -26,12 +26,6 @@ type RetentionResult struct {
 	Failed int
 }
 
-func (r *RetentionResult) add(t store.TrimStats) {
-	r.Partitions++
-	r.Records += t.Records
-	r.Bytes += t.Bytes
-}
-
 // ApplyRetention removes what the topic's Retention and RetentionBytes allow, now
 // instead of at the next RetentionCheckInterval, and returns when the new log
 // starts are durable. For a topic whose CleanupPolicy does not delete, or that
@@ -161,12 +155,17 @@ func (t *Topic) retain(ctx context.Context, failed func(*Partition, error)) (res
 	if !rule.byTime && !rule.bySize {
 		return res, nil
 	}
+	m := &t.log.metrics.retention
+	defer func() { m.done(res.Records, res.Bytes) }()
+	fail := func(p *Partition, err error) {
+		if !errors.Is(err, ErrTopicDeleted) && !errors.Is(err, ErrClosed) {
+			m.errors.Add(1)
+		}
+		res.Failed++
+		failed(p, err)
+	}
 	for chunk := range slices.Chunk(s.partitions, peekChunk) {
-		if err := t.lookForRetention(chunk, func(p *Partition, err error) {
-			res.Failed++
-			failed(p, err)
-		}); err != nil {
-			res.Failed += len(chunk)
+		if err := t.lookForRetention(chunk, fail); err != nil {
 			return res, err
 		}
 		for _, p := range chunk {
@@ -179,10 +178,11 @@ func (t *Topic) retain(ctx context.Context, failed func(*Partition, error)) (res
 			trim, err := p.retain(&rule)
 			switch {
 			case err != nil:
-				res.Failed++
-				failed(p, err)
+				fail(p, err)
 			case trim.To > trim.From:
-				res.add(trim)
+				res.Partitions++
+				res.Records += trim.Records
+				res.Bytes += trim.Bytes
 			}
 		}
 	}

@@ -50,9 +50,13 @@ func (p *Partition) Read(f *Fetch, from base.Offset, maxBytes int) (err error) {
 		return nil
 	}
 	found, err := p.readTail(f, from, maxBytes)
+	if found {
+		p.store.counters.tailHits.Add(1)
+	}
 	if err != nil || found {
 		return err
 	}
+	p.store.counters.tailMisses.Add(1)
 	if err := p.readDisk(f, from, maxBytes); err != nil {
 		return err
 	}
