@@ -20,7 +20,8 @@ type Partition struct {
 	id     base.PartitionID
 	local  atomic.Pointer[store.Partition] // loaded on first use
 
-	retention retentionState
+	retention  retentionState
+	compaction compactionState
 }
 
 // replica is what a Partition needs of the place where its batches are.

@@ -23,6 +23,7 @@ func newUpkeep() upkeep {
 // startUpkeep starts the goroutines. Their timers run when it returns.
 func (l *Log) startUpkeep() {
 	l.every(l.cfg.RetentionCheckInterval, l.retainAll)
+	l.every(l.cfg.CompactionInterval, l.compactAll)
 }
 
 // every calls fn on a goroutine of the Log, d after the start and d after each
