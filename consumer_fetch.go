@@ -219,7 +219,9 @@ func (pc *piece) openBatch(c *Consumer, batch []byte) {
 func (pc *piece) decodeBatch(c *Consumer, dst []Record, limit int) []Record {
 	h := pc.it.Header()
 	topic, number, epoch, next := pc.p.tp.Topic, pc.p.tp.Partition, h.LeaderEpoch, pc.next
-	for len(dst) < limit {
+	// The last record's Next belongs to its run, so that an exhausted piece is
+	// known as one and the next partition's turn comes.
+	for len(dst) < limit || next > h.LastOffset() {
 		if !pc.it.Next() {
 			pc.open = false
 			if err := pc.it.Err(); err != nil {
