@@ -1,5 +1,10 @@
 // Package leattest helps to test programs that use leat.
 //
+// New opens a Log in memory that is closed, and checked for goroutines that it
+// or the test left, when the test ends:
+//
+//	log := leattest.New(t)
+//
 // Clock is a clock that only moves when the test says so. Give it to a Log as
 // its Config.Clock, and hours of retention, lingering and timeouts pass in no
 // time:
