@@ -20,7 +20,22 @@
 //   - Every batch read from disk is checked against its CRC-32C. A bad one is
 //     an error that names partition and offset; it is never returned.
 //   - When the disk fails, the Store fails: every later write is refused with
-//     the first error (ErrFailed). The process is left alone.
+//     the first error (ErrFailed), the directory stays as it is at that moment,
+//     and what is durable can be read on. The process is left alone; failStopFS
+//     tells how. A write that got ErrFailed may or may not be there after the next
+//     Open.
+//   - A damaged file is an error that names it, of Open or of the read that meets
+//     it, and never wrong data.
+//
+// # Caveats
+//
+//   - Damage within the last 32 KiB block of the write-ahead log cannot be told
+//     from a write that a crash cut short: after a crash, and only then, a flipped
+//     bit there ends the log early, acknowledged records behind it included. Close
+//     leaves nothing in the log.
+//   - Damage that a compaction in the background meets stops the Store, as a
+//     failing disk does.
+//   - Close waits for an fsync that hangs.
 //
 // # Compaction
 //

@@ -3,7 +3,9 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/leatlog/leat/internal/base"
 )
@@ -29,7 +31,7 @@ type producedBatch struct {
 
 // producerEntry is what a partition remembers of one producer.
 //
-// Invariants: count <= sequenceWindow; the batches [0, count) are in append
+// Invariants: 1 <= count <= sequenceWindow; the batches [0, count) are in append
 // order, the newest last.
 type producerEntry struct {
 	epoch         int16
@@ -139,13 +141,15 @@ const producersVersion = 1
 
 var errProducerSnapshot = errors.New("producer snapshot cannot be decoded")
 
-// encode writes the table as it was when the partition ended at next.
+// encode writes the table as it was when the partition ended at next; equal
+// tables give equal bytes.
 func (t *producerTable) encode(next base.Offset) []byte {
 	b := make([]byte, 0, 16+len(t.entries)*48)
 	b = append(b, producersVersion)
 	b = binary.AppendUvarint(b, uint64(next))
 	b = binary.AppendUvarint(b, uint64(len(t.entries)))
-	for id, e := range t.entries {
+	for _, id := range slices.Sorted(maps.Keys(t.entries)) {
+		e := t.entries[id]
 		b = binary.AppendUvarint(b, uint64(id))
 		b = binary.AppendUvarint(b, uint64(e.epoch))
 		b = binary.AppendVarint(b, e.lastTimestamp)
@@ -172,7 +176,7 @@ func (t *producerTable) decode(b []byte) (base.Offset, error) {
 	for range n {
 		id := int64(d.uvarint(math.MaxInt64))
 		e := &producerEntry{epoch: int16(d.uvarint(math.MaxInt16)), lastTimestamp: d.varint()}
-		if d.bad || len(d.b) == 0 || d.b[0] > sequenceWindow {
+		if d.bad || len(d.b) == 0 || d.b[0] == 0 || d.b[0] > sequenceWindow {
 			return 0, errProducerSnapshot
 		}
 		e.count, d.b = int8(d.b[0]), d.b[1:]

@@ -81,3 +81,21 @@ func (p *Partition) valid() error {
 	}
 	return nil
 }
+
+// valid checks the invariants of the idempotence state.
+func (t *producerTable) valid() error {
+	if len(t.entries) > maxProducersPerPartition {
+		return fmt.Errorf("%d producers", len(t.entries))
+	}
+	for id, e := range t.entries {
+		if id < 0 || e.epoch < 0 || e.count < 1 || e.count > sequenceWindow {
+			return fmt.Errorf("producer %d: %+v", id, e)
+		}
+		for i := range e.count {
+			if b := &e.batches[i]; b.firstSequence < 0 || b.lastSequence < 0 || b.baseOffset < 0 {
+				return fmt.Errorf("producer %d: %+v", id, e)
+			}
+		}
+	}
+	return nil
+}
