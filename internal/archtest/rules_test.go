@@ -13,7 +13,7 @@ var layers = [][]string{
 	{"internal/store"},
 	{"internal/coordinator", "internal/peer", "kafka", "raftmeta", "replication"},
 	{""},
-	{"leattest"},
+	{"leattest", "leatprom"},
 	{"cmd/...", "examples/..."},
 	// What only checks the rest.
 	{"internal/apitest", "internal/archtest", "internal/doctest"},
@@ -21,7 +21,7 @@ var layers = [][]string{
 
 // public is the layers' packages that a user of the module may import; the
 // examples import no other of the module.
-var public = []string{"", "leattest"}
+var public = []string{"", "leattest", "leatprom"}
 
 // owners is the dependencies that few packages may import: by those of from,
 // and by the tests of inTests too.
@@ -37,6 +37,10 @@ var owners = []struct {
 	{
 		dependency: "github.com/lni/dragonboat",
 		from:       []string{"replication"},
+	},
+	{
+		dependency: "github.com/prometheus/client_golang",
+		from:       []string{"leatprom"},
 	},
 }
 

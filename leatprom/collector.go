@@ -1,0 +1,126 @@
+package leatprom
+
+import (
+	"context"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/leatlog/leat"
+)
+
+// DefaultPartitionLimit is how many partitions a Collector shows one by one
+// unless told otherwise.
+const DefaultPartitionLimit = 1000
+
+// Option sets something of a Collector.
+type Option func(*Collector)
+
+// WithPartitionLimit bounds the partitions that have metrics of their own, of
+// which each has four time series. A topic of which not all fit has none, and its
+// partitions are counted in leat_partitions_omitted; topics come in the order of
+// their names. 0 shows none, a negative n all. Default DefaultPartitionLimit.
+func WithPartitionLimit(n int) Option { return func(c *Collector) { c.limit = n } }
+
+// WithTopics chooses the topics whose partitions have metrics of their own, by
+// their names; it may be called concurrently. Default are all, internal topics
+// too. The rest counts as not asked for and not as omitted.
+func WithTopics(want func(topic string) bool) Option { return func(c *Collector) { c.want = want } }
+
+// Collector exports the metrics of a Log. It may be used concurrently. After the
+// Log is closed it exports what is still known.
+type Collector struct {
+	log    *leat.Log
+	limit  int
+	want   func(topic string) bool
+	errors atomic.Int64
+}
+
+var _ prometheus.Collector = (*Collector)(nil)
+
+// NewCollector returns a collector to be registered by the caller.
+func NewCollector(log *leat.Log, opts ...Option) *Collector {
+	c := &Collector{log: log, limit: DefaultPartitionLimit}
+	for _, o := range opts {
+		if o != nil {
+			o(c)
+		}
+	}
+	return c
+}
+
+// Describe sends the descriptors of all that Collect can send.
+func (c *Collector) Describe(out chan<- *prometheus.Desc) {
+	for i := range logMetrics {
+		out <- logMetrics[i].desc
+	}
+	for i := range partitionMetrics {
+		out <- partitionMetrics[i].desc
+	}
+	out <- omitted.desc
+	out <- collectErrors.desc
+}
+
+// Collect looks at the Log and sends what it finds. It takes some microseconds,
+// and some more for each partition that has metrics of its own.
+func (c *Collector) Collect(out chan<- prometheus.Metric) {
+	m := c.log.Metrics()
+	for i := range logMetrics {
+		d := &logMetrics[i]
+		if d.histogram != nil {
+			out <- histogram(d.desc, d.histogram(&m))
+			continue
+		}
+		out <- prometheus.MustNewConstMetric(d.desc, d.kind, d.value(&m))
+	}
+	left := c.collectPartitions(out)
+	out <- prometheus.MustNewConstMetric(omitted.desc, omitted.kind, float64(left))
+	out <- prometheus.MustNewConstMetric(collectErrors.desc, collectErrors.kind, float64(c.errors.Load()))
+}
+
+// collectPartitions returns how many partitions the limit left out.
+func (c *Collector) collectPartitions(out chan<- prometheus.Metric) (left int) {
+	ctx := context.Background()
+	topics, err := c.log.Topics(ctx)
+	if err != nil {
+		return 0 // the Log is closed
+	}
+	shown := 0
+	for i := range topics {
+		name, n := topics[i].Name, topics[i].Config.Partitions
+		if c.want != nil && !c.want(name) {
+			continue
+		}
+		if c.limit >= 0 && shown+n > c.limit {
+			left += n
+			continue
+		}
+		t, err := c.log.Topic(ctx, name)
+		if err != nil {
+			continue // it was deleted meanwhile
+		}
+		infos, err := t.PartitionInfos(ctx)
+		if err != nil {
+			c.errors.Add(1)
+		}
+		shown += len(infos)
+		for j := range infos {
+			info := &infos[j]
+			labels := []string{name, strconv.Itoa(int(info.Partition))}
+			for k := range partitionMetrics {
+				d := &partitionMetrics[k]
+				out <- prometheus.MustNewConstMetric(d.desc, d.kind, d.value(info), labels...)
+			}
+		}
+	}
+	return left
+}
+
+func histogram(desc *prometheus.Desc, h leat.Histogram) prometheus.Metric {
+	buckets := make(map[float64]uint64, len(h.Buckets))
+	for _, b := range h.Buckets {
+		buckets[b.UpperBound] = uint64(b.Count)
+	}
+	return prometheus.MustNewConstHistogram(desc, uint64(h.Count), h.Sum, buckets)
+}
