@@ -15,7 +15,7 @@ const (
 	// consumeTailBytes is how much is produced before BenchmarkConsume/from=tail
 	// reads it: little enough to be still in memory for a system that keeps
 	// its newest records there.
-	consumeTailBytes = 32 << 20
+	consumeTailBytes = 24 << 20
 )
 
 // BenchmarkConsume reads as fast as it can.
@@ -27,7 +27,7 @@ const (
 // from=cold: the same, with the page cache emptied of them before each pass, off
 // the clock.
 //
-// from=tail: the newest 32 MiB, just acknowledged, again and again; producing them
+// from=tail: the newest 24 MiB, just acknowledged, again and again; producing them
 // is off the clock.
 //
 // from=disk/api=records: as from=disk, through the iterator that hands out single
