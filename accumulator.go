@@ -320,7 +320,7 @@ func (p *Producer) drainLocked() []*producerBatch {
 	keep := p.ready[:0]
 	for _, a := range p.ready {
 		n := 0
-		for n < len(a.full) && bytes < maxRoundBytes {
+		for n < len(a.full) && n < maxRoundBatches && bytes < maxRoundBytes {
 			take(a.full[n])
 			n++
 		}
@@ -329,7 +329,7 @@ func (p *Producer) drainLocked() []*producerBatch {
 		} else {
 			a.full = a.full[n:]
 		}
-		if b := a.open; b != nil && a.full == nil && bytes < maxRoundBytes &&
+		if b := a.open; b != nil && a.full == nil && n < maxRoundBatches && bytes < maxRoundBytes &&
 			(b.due || p.flushing > 0 || now.Sub(b.since) >= p.cfg.linger) {
 			take(b)
 			a.open = nil

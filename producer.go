@@ -21,6 +21,11 @@ const (
 	pipelineBytes = 128 << 10
 	// maxRoundBytes bounds what one round takes.
 	maxRoundBytes = 4 << 20
+	// maxRoundBatches bounds what one round takes of a partition. All rounds
+	// together must stay within the five batches that a partition remembers of a
+	// producer, else a retry of the oldest could not be told from a gap
+	// (max.in.flight.requests.per.connection).
+	maxRoundBatches = 2
 )
 
 // Producer appends records to topics. It collects them into batches by
