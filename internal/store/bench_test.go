@@ -76,3 +76,42 @@ func BenchmarkDisk(b *testing.B) {
 		require.NoError(b, f.Sync())
 	}
 }
+
+// BenchmarkCompact compacts a log in which nine records of ten have a newer one.
+func BenchmarkCompact(b *testing.B) {
+	for _, size := range []int{100, 1 << 10} {
+		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
+			value := make([]byte, size)
+			_, _ = rand.NewChaCha8([32]byte{}).Read(value)
+			const batches, perBatch = 500, 100
+			for b.Loop() {
+				b.StopTimer()
+				s, err := Open(Options{Dir: b.TempDir()})
+				require.NoError(b, err)
+				p, err := s.Partition(1)
+				require.NoError(b, err)
+				for i := range batches {
+					var bld recordbatch.Builder
+					bld.Reset(nil)
+					for j := range perBatch {
+						key := fmt.Append(nil, (i*perBatch+j)%(batches*perBatch/10))
+						require.NoError(b, bld.Append(1, key, value, nil))
+					}
+					buf, err := bld.Finish(recordbatch.FinishOptions{ProducerID: -1})
+					require.NoError(b, err)
+					h, err := recordbatch.ParseHeader(buf)
+					require.NoError(b, err)
+					require.NoError(b, s.Append([]*Append{{Partition: p, Batch: buf, Header: h}}, AppendHooks{}))
+				}
+				b.SetBytes(p.SizeBytes())
+				b.StartTimer()
+				st, err := p.Compact(b.Context(), CompactOptions{})
+				b.StopTimer()
+				require.NoError(b, err)
+				require.Equal(b, int64(batches*perBatch*9/10), st.RecordsRemoved)
+				require.NoError(b, s.Close())
+				b.StartTimer()
+			}
+		})
+	}
+}

@@ -192,7 +192,7 @@ func TestConcurrentUse(t *testing.T) {
 // TestCloseWhileOthersWork: whoever is late gets ErrClosed, whoever was told
 // that a write is durable finds it at the next open, and nobody hangs.
 func TestCloseWhileOthersWork(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(8) {
 		fs := NewMemFS()
 		s, p := openPartition(t, Options{FS: fs})
 		var a acks
