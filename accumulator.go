@@ -349,6 +349,7 @@ func (p *Producer) drainLocked() []*producerBatch {
 // lingerLoop starts a round when the oldest batch has waited for long enough. It
 // runs while something lingers.
 func (p *Producer) lingerLoop() {
+	p.log.label(roleLinger)
 	timer := p.log.cfg.Clock.NewTimer(p.cfg.linger)
 	defer timer.Stop()
 	for {

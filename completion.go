@@ -269,6 +269,7 @@ func (p *Producer) queueCallbacksLocked(j callbackJob) {
 
 // runCallbacks calls back until nothing is queued.
 func (p *Producer) runCallbacks() {
+	p.log.label(roleCallback)
 	p.mu.Lock()
 	for len(p.callbacks) > 0 {
 		j := p.callbacks[0]

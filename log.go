@@ -20,6 +20,7 @@ type Log struct {
 	catalog catalog
 	upkeep  upkeep
 	metrics logMetrics
+	labels  labels
 
 	ctx    context.Context // ends with the Log
 	cancel context.CancelFunc
@@ -47,7 +48,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	l := &Log{cfg: cfg, closed: make(chan struct{}), children: make(map[child]struct{}), upkeep: newUpkeep()}
+	l := &Log{cfg: cfg, closed: make(chan struct{}), children: make(map[child]struct{}), upkeep: newUpkeep(), labels: newLabels(cfg.Dir)}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	s, err := store.Open(store.Options{
 		Dir:                  cfg.Dir,

@@ -299,6 +299,7 @@ func (p *Producer) startLocked() bool {
 
 // run makes rounds until nothing is left for its slot.
 func (p *Producer) run() {
+	p.log.label(roleAppend)
 	for again := true; again; {
 		p.runRound()
 		again = p.endRound(false)

@@ -22,18 +22,19 @@ func newUpkeep() upkeep {
 
 // startUpkeep starts the goroutines. Their timers run when it returns.
 func (l *Log) startUpkeep() {
-	l.every(l.cfg.RetentionCheckInterval, l.retainAll)
-	l.every(l.cfg.CompactionInterval, l.compactAll)
+	l.every(l.cfg.RetentionCheckInterval, roleRetention, l.retainAll)
+	l.every(l.cfg.CompactionInterval, roleCompaction, l.compactAll)
 }
 
 // every calls fn on a goroutine of the Log, d after the start and d after each
 // call's end, until the Log closes. A negative d means never.
-func (l *Log) every(d time.Duration, fn func(ctx context.Context)) {
+func (l *Log) every(d time.Duration, r role, fn func(ctx context.Context)) {
 	if d < 0 {
 		return
 	}
 	timer := l.cfg.Clock.NewTimer(d)
 	l.wg.Go(func() {
+		l.label(r)
 		defer timer.Stop()
 		for {
 			select {
