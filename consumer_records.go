@@ -2,6 +2,7 @@ package leat
 
 import (
 	"context"
+	"errors"
 	"iter"
 )
 
@@ -19,13 +20,47 @@ const recordsAhead = 256
 // partition: a loop that goes on gets the records of the others, and the error
 // again until a Seek or RemovePartitions settles it.
 func (c *Consumer) Records(ctx context.Context) iter.Seq2[Record, error] {
+	return c.records(ctx, func() bool { return false })
+}
+
+// RecordsToEnd is Records, but ends, without an error, when the positions of all
+// partitions that are not paused are where the high watermarks were when the loop
+// began, or behind: to build a state from all that there is. Some records that
+// came meanwhile may be among them.
+func (c *Consumer) RecordsToEnd(ctx context.Context) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		c.mu.Lock()
+		ends := make(map[*assignedPartition]Offset, len(c.turns))
+		for _, p := range c.turns {
+			ends[p] = p.r.HighWatermark()
+		}
+		c.mu.Unlock()
+		c.records(ctx, func() bool {
+			for _, p := range c.turns {
+				if end, ok := ends[p]; ok && !p.paused && Offset(p.position.Load()) < end {
+					return false
+				}
+			}
+			return true
+		})(yield)
+	}
+}
+
+// errAtEnd ends the sequence of records.
+var errAtEnd = errors.New("leat: at the end")
+
+// records is Records that ends when atEnd, which is called with c.mu held, says
+// so.
+func (c *Consumer) records(ctx context.Context, atEnd func() bool) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		buffer := c.takeSpare()
 		var rest run // what was decoded and is not handed out
 		defer func() { c.keep(rest, buffer) }()
 		for {
-			changes, err := c.nextRun(ctx, buffer, &rest)
+			changes, err := c.nextRun(ctx, buffer, &rest, atEnd)
 			switch {
+			case err == errAtEnd:
+				return
 			case err == nil:
 				if !c.yieldRun(ctx, &rest, changes, yield) {
 					return
@@ -37,16 +72,23 @@ func (c *Consumer) Records(ctx context.Context) iter.Seq2[Record, error] {
 	}
 }
 
-// nextRun decodes records into buffer and shows them in rest. changes is what
-// c.changes was.
-func (c *Consumer) nextRun(ctx context.Context, buffer []Record, rest *run) (changes uint64, err error) {
+// nextRun decodes records into buffer and shows them in rest; it returns errAtEnd
+// when atEnd says so. changes is what c.changes was.
+func (c *Consumer) nextRun(ctx context.Context, buffer []Record, rest *run, atEnd func() bool) (changes uint64, err error) {
 	err = c.await(ctx, func() (bool, error) {
 		changes = c.changes.Load()
+		*rest = run{}
+		if atEnd() {
+			return false, errAtEnd
+		}
 		out, r, err := c.takeLocked(buffer[:0], cap(buffer))
 		if err != nil {
 			c.nextTurnLocked()
 		}
 		*rest = run{p: r.p, at: r.at, next: r.next, records: out}
+		if err == nil && len(out) == 0 && atEnd() { // nothing was left but holes
+			err = errAtEnd
+		}
 		return len(out) > 0, err
 	})
 	return changes, err

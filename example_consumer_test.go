@@ -97,6 +97,30 @@ func ExampleConsumer_Records() {
 	// context canceled
 }
 
+// Build a state from all that a topic holds.
+func ExampleConsumer_RecordsToEnd() {
+	ctx := context.Background()
+	log := openExample(ctx, "orders")
+	defer log.Close()
+	produceExample(ctx, log, "orders", consumerExample, "one", "two", "three")
+
+	c, err := log.NewConsumer(leat.Assign("orders"))
+	must(err)
+	defer c.Close()
+	letters := 0
+	for r, err := range c.RecordsToEnd(ctx) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		letters += len(r.Value)
+	}
+	fmt.Println(letters, "letters")
+
+	// Output:
+	// 11 letters
+}
+
 func ExampleConsumer_Seek() {
 	ctx := context.Background()
 	log := openExample(ctx, "orders")
