@@ -71,6 +71,7 @@ type catalog struct {
 	topics   map[string]*Topic
 	version  uint64 // grows with every change
 	watchers []chan<- struct{}
+	changed  chan struct{} // closed at the next change; nil until asked for
 
 	producerIDs producerIDBlock
 }
@@ -126,8 +127,22 @@ func (c *catalog) unwatch(w chan<- struct{}) {
 	c.mu.Unlock()
 }
 
+// nextChange returns a channel that is closed at the next change.
+func (c *catalog) nextChange() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.changed == nil {
+		c.changed = make(chan struct{})
+	}
+	return c.changed
+}
+
 func (c *catalog) changedLocked() {
 	c.version++
+	if c.changed != nil {
+		close(c.changed)
+		c.changed = nil
+	}
 	for _, w := range c.watchers {
 		select {
 		case w <- struct{}{}:

@@ -83,7 +83,7 @@ type GroupsConfig struct {
 	// wait for it.
 	HeartbeatInterval time.Duration
 	// MaxMembers bounds the members of a group (group.consumer.max.size). Default
-	// unlimited.
+	// 1,000.
 	MaxMembers int
 	// OffsetsRetention is for how long an empty group's offsets are kept
 	// (offsets.retention.minutes). Default 7 days.
@@ -158,6 +158,9 @@ func (c Config) validate() error {
 		return bad("Groups.MaxMembers", strconv.Itoa(c.Groups.MaxMembers), "must not be negative")
 	case c.Groups.OffsetsRetention < 0:
 		return bad("Groups.OffsetsRetention", c.Groups.OffsetsRetention.String(), "must not be negative")
+	}
+	if err := c.Groups.validate(); err != nil {
+		return err
 	}
 	return c.TopicDefaults.validate()
 }

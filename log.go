@@ -21,6 +21,7 @@ type Log struct {
 	upkeep  upkeep
 	metrics logMetrics
 	labels  labels
+	groups  *groups
 
 	ctx    context.Context // ends with the Log
 	cancel context.CancelFunc
@@ -50,6 +51,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()
 	l := &Log{cfg: cfg, closed: make(chan struct{}), children: make(map[child]struct{}), upkeep: newUpkeep(), labels: newLabels(cfg.Dir)}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.groups = newGroups(l)
 	s, err := store.Open(store.Options{
 		Dir:                  cfg.Dir,
 		FS:                   cfg.fs,
@@ -139,7 +141,7 @@ func (l *Log) Close() error {
 	l.cancel()
 	l.wg.Wait()
 	l.calls.Wait()
-	errs = append(errs, l.store.Close())
+	errs = append(errs, l.groups.close(), l.store.Close())
 	l.closeErr = errors.Join(errs...)
 	close(l.closed)
 	return l.closeErr
