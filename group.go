@@ -141,7 +141,6 @@ func (l *Log) JoinGroup(ctx context.Context, group string, topics []string, opts
 		g.consumer.closeWith(ErrClosed)
 		return nil, err
 	}
-	l.groups.members.Add(1)
 	go g.run()
 	return g, nil
 }
@@ -301,7 +300,6 @@ func (g *ConsumerGroup) Close() error {
 	g.unsubscribe()
 	g.consumer.closeWith(ErrClosed)
 	g.log.release(g)
-	g.log.groups.members.Add(-1)
 	g.closeErr = err
 	return err
 }
@@ -341,3 +339,6 @@ func (g *ConsumerGroup) Position(tp TopicPartition) (Offset, error) { return g.c
 // Lag returns for each partition of the member how many offsets the position is
 // behind the high watermark. Log.GroupLag is about what is committed.
 func (g *ConsumerGroup) Lag() map[TopicPartition]int64 { return g.consumer.Lag() }
+
+// count is for Metrics.
+func (g *ConsumerGroup) count(m *Metrics) { m.GroupMembers++ }

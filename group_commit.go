@@ -217,10 +217,10 @@ func (g *ConsumerGroup) send(ctx context.Context, list []coordinator.OffsetCommi
 		}
 		rs, err := g.sendSome(ctx, list[:n])
 		if err != nil {
-			g.log.groups.commitFailures.Add(1)
+			g.log.groups.commitErrors.Add(1)
 			return results, err
 		}
-		g.log.groups.commits.Add(1)
+		g.log.groups.commits.Add(int64(n))
 		results = append(results, rs...)
 		list = list[n:]
 	}

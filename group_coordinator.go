@@ -32,8 +32,7 @@ type groups struct {
 	// swept has the groups whose members of earlier openings are gone.
 	swept map[string]struct{}
 
-	commits, commitFailures, rebalances atomic.Uint64
-	members                             atomic.Int64
+	commits, commitErrors, assigned, revoked, lost atomic.Int64 // for Metrics
 }
 
 func newGroups(l *Log) *groups {

@@ -191,6 +191,7 @@ func isLoss(err error) bool {
 // aimLocked takes note of what the member is to read, and reports whether that is
 // not what it reads.
 func (g *ConsumerGroup) aimLocked(given []coordinator.TopicPartitions) bool {
+	before := g.target
 	g.given = given
 	g.target = make(map[TopicPartition]coordinator.TopicID)
 	for _, t := range given {
@@ -199,6 +200,15 @@ func (g *ConsumerGroup) aimLocked(given []coordinator.TopicPartitions) bool {
 		}
 		for _, p := range t.Partitions {
 			g.target[TopicPartition{t.Topic, p}] = t.ID
+		}
+	}
+	for tp, id := range before {
+		if o := g.owned[tp]; !g.targetsLocked(tp, id) && (o == nil || o.topicID != id) {
+			// It was given, is taken back, and no Poll has begun to read it: nothing is
+			// to be done but to say so.
+			g.ack = true
+			g.beatSoon()
+			break
 		}
 	}
 	if len(g.target) != len(g.owned) {
@@ -245,6 +255,7 @@ func (g *ConsumerGroup) lose(why error) {
 	g.given, g.target, g.marked, g.ack, g.full, g.trouble = nil, nil, nil, false, false, nil
 	g.mu.Unlock()
 	g.consumer.unassign(g.consumer.Assignment()...)
+	g.log.groups.lost.Add(int64(len(lost)))
 	g.log.cfg.Logger.Warn("group member lost its partitions", "group", g.group, "member", g.id, "partitions", len(lost), "err", why)
 	g.rouse()
 }

@@ -104,7 +104,7 @@ func (g *ConsumerGroup) revoke(ctx context.Context, tps []TopicPartition) error 
 	g.marked = nil
 	g.ack = g.state == memberJoined
 	g.mu.Unlock()
-	g.log.groups.rebalances.Add(1)
+	g.log.groups.revoked.Add(int64(len(tps)))
 	g.beatSoon()
 	return panicked
 }
@@ -155,9 +155,7 @@ func (g *ConsumerGroup) take(ctx context.Context) error {
 			g.consumer.unassign(tp)
 		}
 	}
-	if len(taken) > 0 {
-		g.log.groups.rebalances.Add(1)
-	}
+	g.log.groups.assigned.Add(int64(len(taken)))
 	return errors.Join(err, call(ctx, "OnAssigned", g.cfg.onAssigned, taken))
 }
 
