@@ -164,29 +164,6 @@ func (m *modelPartition) compact(o CompactOptions) {
 	m.compactedTo = max(m.compactedTo, end)
 }
 
-// from returns the stored records from an offset on.
-func (m *modelPartition) from(at base.Offset) []kv {
-	var out []kv
-	for _, b := range m.batches {
-		for _, r := range b.records {
-			if r.offset >= at {
-				out = append(out, r)
-			}
-		}
-	}
-	return out
-}
-
-func (m *modelPartition) clone() *modelPartition {
-	c := *m
-	c.batches = slices.Clone(m.batches)
-	c.producers = map[int64]*modelProducer{}
-	for id, p := range m.producers {
-		c.producers[id] = &modelProducer{p.epoch, slices.Clone(p.batches)}
-	}
-	return &c
-}
-
 // model is all partitions and settings.
 type model struct {
 	partitions map[base.PartitionID]*modelPartition

@@ -338,12 +338,13 @@ func (s *Store) readError(what string, err error) error {
 // all the same, and the directory can be opened again. The second call returns
 // nil.
 func (s *Store) Close() (err error) {
-	if s.closed.Swap(true) {
+	s.gate.Lock() // readers that come later see closed
+	again := s.closed.Swap(true)
+	s.gate.Unlock()
+	if again {
 		return nil
 	}
 	s.committer.drain()
-	s.gate.Lock() // readers that come later see closed
-	s.gate.Unlock()
 	s.reads.Wait()
 	if s.wedged.Load() {
 		// Pebble holds its own locks for ever, so that its Close would hang.
