@@ -235,7 +235,7 @@ func TestDamagedFiles(t *testing.T) {
 			for name, data := range whole {
 				step := 1
 				if !*corruptAll {
-					step = max(1, len(data)/25)
+					step = max(1, len(data)/15)
 				}
 				for at := 0; at < len(data); at += step {
 					changed := files{}

@@ -60,7 +60,9 @@ func newFailStopFS(inner vfs.FS, dir string, onFail func(error)) *failStopFS {
 	}
 }
 
-// freeze stops all writes.
+// freeze stops all writes. The store must know of its failure before: a commit
+// whose fsync is only pretended would else find no failure behind it and be
+// acknowledged.
 func (g *failStopFS) freeze() { g.frozen.Store(true) }
 
 // release ends the waiting of compactions, before the database is closed.
@@ -68,8 +70,8 @@ func (g *failStopFS) release() { g.stopOnce.Do(func() { close(g.stop) }) }
 
 // trip reports an error; the file system is frozen when it returns.
 func (g *failStopFS) trip(op, name string, err error) {
-	g.freeze()
 	g.onFail(fmt.Errorf("%s %s: %w", op, name, err))
+	g.freeze()
 }
 
 // owns tells whether a file belongs to the store and not to a checkpoint.

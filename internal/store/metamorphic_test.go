@@ -23,7 +23,7 @@ import (
 
 var (
 	metaSeed  = flag.Uint64("store.seed", 0, "seed of TestMetamorphic; 0 takes new ones")
-	metaRuns  = flag.Int("store.runs", 6, "runs of TestMetamorphic")
+	metaRuns  = flag.Int("store.runs", 4, "runs of TestMetamorphic")
 	metaSteps = flag.Int("store.steps", 400, "steps of a run of TestMetamorphic")
 )
 

@@ -411,9 +411,10 @@ func (s *Store) usableDisk() error {
 // fail makes the store refuse writes from now on and leaves the disk as it is;
 // the first cause stays.
 func (s *Store) fail(cause error) error {
-	s.fs.freeze()
 	err := fmt.Errorf("%w: %w", ErrFailed, cause)
-	if s.failure.CompareAndSwap(nil, &err) {
+	first := s.failure.CompareAndSwap(nil, &err)
+	s.fs.freeze()
+	if first {
 		s.opts.Logger.Error("storage failed; no more writes are taken", "dir", s.opts.Dir, "err", cause)
 		if s.opts.OnFail != nil && s.opened.Load() {
 			s.opts.OnFail(err)
