@@ -7,6 +7,12 @@
 //	p, err := log.NewProducer()
 //	m, err := p.ProduceSync(ctx, leat.Record{Topic: "orders", Key: k, Value: v})
 //
+//	g, err := log.JoinGroup(ctx, "billing", []string{"orders"})
+//	for r, err := range g.Records(ctx) {
+//		...
+//		g.Mark(r) // processed
+//	}
+//
 // # Nouns
 //
 // A Log is one directory and everything in it. A Topic is a named stream of
@@ -40,6 +46,6 @@
 // # Failure
 //
 // Nothing in the package panics on bad input, ends the process, or logs to a
-// global. When the disk fails, writes are refused with an error that is
+// global; a nil ctx or a nil *Log is no input, as elsewhere in Go. When the disk fails, writes are refused with an error that is
 // ErrStorageFailed, and what is durable can still be read.
 package leat
