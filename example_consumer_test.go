@@ -196,3 +196,91 @@ func ExampleConsumer_Pause() {
 	// 1 urgent paused: [bulk/0]
 	// 1 bulk paused: []
 }
+
+func ExampleConsumer_AddPartitions() {
+	ctx := context.Background()
+	log := openExample(ctx, "orders")
+	defer log.Close()
+	c, err := log.NewConsumer(leat.Assign("orders"))
+	must(err)
+	defer c.Close()
+
+	must(log.AddPartitions(ctx, "orders", 3))
+	must(c.AddPartitions(leat.Earliest,
+		leat.TopicPartition{Topic: "orders", Partition: 1},
+		leat.TopicPartition{Topic: "orders", Partition: 2}))
+	must(c.RemovePartitions(leat.TopicPartition{Topic: "orders", Partition: 0}))
+	fmt.Println(c.Assignment())
+
+	// Output:
+	// [orders/1 orders/2]
+}
+
+// A Start of one's own goes on at offsets that the program keeps itself, for
+// instance in the database that it writes its output to.
+func ExampleStart() {
+	ctx := context.Background()
+	log := openExample(ctx, "orders")
+	defer log.Close()
+	produceExample(ctx, log, "orders", consumerExample, "one", "two", "three")
+
+	stored := map[leat.TopicPartition]leat.Offset{{Topic: "orders", Partition: 0}: 2}
+	c, err := log.NewConsumer(leat.Assign("orders"), leat.StartAt(func(p *leat.Partition) (leat.Offset, error) {
+		return stored[leat.TopicPartition{Topic: p.Topic().Name(), Partition: p.Number()}], nil
+	}))
+	must(err)
+	defer c.Close()
+	records, err := c.Poll(ctx, 0)
+	must(err)
+	fmt.Println(string(records[0].Value))
+
+	// Output:
+	// three
+}
+
+func ExampleOffsetOutOfRangeError() {
+	ctx := context.Background()
+	log := openExample(ctx, "orders")
+	defer log.Close()
+	produceExample(ctx, log, "orders", consumerExample, "one", "two", "three")
+	topic, err := log.Topic(ctx, "orders")
+	must(err)
+	partition, err := topic.Partition(0)
+	must(err)
+	must(partition.DeleteRecords(ctx, 2))
+
+	c, err := log.NewConsumer(leat.Assign("orders"), leat.StartAt(leat.AtOffset(0)))
+	must(err)
+	defer c.Close()
+	_, err = c.Poll(ctx, 0)
+	var gone *leat.OffsetOutOfRangeError
+	if errors.As(err, &gone) {
+		fmt.Printf("offset %d is gone, going on at %d\n", gone.Offset, gone.LogStart)
+		must(c.Seek(leat.TopicPartition{Topic: gone.Topic, Partition: gone.Partition}, gone.LogStart))
+	}
+	records, err := c.Poll(ctx, 0)
+	must(err)
+	fmt.Println(string(records[0].Value))
+
+	// Output:
+	// offset 0 is gone, going on at 2
+	// three
+}
+
+func ExampleWithResetPolicy() {
+	ctx := context.Background()
+	log := openExample(ctx, "orders")
+	defer log.Close()
+	produceExample(ctx, log, "orders", consumerExample, "one", "two", "three")
+
+	c, err := log.NewConsumer(leat.Assign("orders"),
+		leat.StartAt(leat.AtOffset(1000)), leat.WithResetPolicy(leat.ResetEarliest))
+	must(err)
+	defer c.Close()
+	records, err := c.Poll(ctx, 0)
+	must(err)
+	fmt.Println(len(records), string(records[0].Value))
+
+	// Output:
+	// 3 one
+}
