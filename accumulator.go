@@ -3,6 +3,7 @@ package leat
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/leatlog/leat/internal/recordbatch"
@@ -15,7 +16,7 @@ type producerTopic struct {
 	state      *topicState // that accs belong to
 	accs       []*accumulator
 	sticky     int32 // where keyless records go
-	stickyLeft int   // bytes until the next partition's turn
+	stickyDone int   // bytes that went there in its turn
 }
 
 // accumulator collects the batches of one partition.
@@ -47,7 +48,7 @@ func (p *Producer) topicLocked(ctx context.Context, name string) (*producerTopic
 		}
 		// Another goroutine may have been here meanwhile.
 		if pt = p.topics[name]; pt == nil || pt.topic != t {
-			pt = &producerTopic{topic: t}
+			pt = &producerTopic{topic: t, sticky: -1}
 			p.topics[name] = pt
 		}
 	}
@@ -55,6 +56,9 @@ func (p *Producer) topicLocked(ctx context.Context, name string) (*producerTopic
 		pt.state = s
 		for len(pt.accs) < len(s.partitions) {
 			pt.accs = append(pt.accs, nil)
+		}
+		if pt.sticky < 0 {
+			pt.sticky = rand.Int32N(int32(len(pt.accs))) // else all producers would begin at 0
 		}
 	}
 	return pt, nil
@@ -106,12 +110,7 @@ func (p *Producer) appendLocked(pt *producerTopic, r *Record, size int64, c comp
 		return err
 	}
 	if number == -1 {
-		if pt.stickyLeft <= 0 {
-			pt.sticky = (pt.sticky + 1) % int32(len(pt.accs))
-			pt.stickyLeft = stickyBytes
-		}
-		pt.stickyLeft -= int(size)
-		number = pt.sticky
+		number = pt.nextSticky(int(size))
 	}
 	if number < 0 || int(number) >= len(pt.accs) {
 		return fmt.Errorf("%w: topic %q has partitions 0 to %d, the partitioner chose %d", ErrUnknownPartition, r.Topic, len(pt.accs)-1, number)
@@ -174,6 +173,18 @@ func (p *Producer) appendLocked(pt *producerTopic, r *Record, size int64, c comp
 		p.wg.Go(p.lingerLoop)
 	}
 	return nil
+}
+
+// nextSticky returns where a keyless record goes (KIP-794): on to the next
+// partition after stickyBytes, and later while the partition's batch still waits
+// to be stored, so that under load batches are fuller.
+func (pt *producerTopic) nextSticky(size int) int32 {
+	if a := pt.accs[pt.sticky]; pt.stickyDone >= stickyBytesMax || (pt.stickyDone >= stickyBytes && (a == nil || a.open == nil)) {
+		pt.sticky = (pt.sticky + 1) % int32(len(pt.accs))
+		pt.stickyDone = 0
+	}
+	pt.stickyDone += size
+	return pt.sticky
 }
 
 // partitionLocked asks the partitioner. The record that it sees is the producer's,

@@ -46,8 +46,9 @@ const (
 	bufferBytesMin         = 64 << 10
 	defaultDeliveryTimeout = 2 * time.Minute
 	// stickyBytes is how much goes to one partition before the next keyless
-	// record goes to another.
-	stickyBytes = 64 << 10
+	// record goes to another; stickyBytesMax, while the batch there has not left.
+	stickyBytes    = 64 << 10
+	stickyBytesMax = 256 << 10
 )
 
 func defaultProducerConfig() producerConfig {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sort"
@@ -100,6 +101,13 @@ func (p *Partition) readTail(f *Fetch, from base.Offset, maxBytes int) (found bo
 	return len(f.Batches) > 0, nil
 }
 
+const (
+	// cloneBytes is from where on a batch read from disk gets memory of its own,
+	// which need not be zeroed first; smaller ones share pieces of arenaBytes.
+	cloneBytes = 16 << 10
+	arenaBytes = 64 << 10
+)
+
 // readDisk reads from Pebble and checks every batch.
 func (p *Partition) readDisk(f *Fetch, from base.Offset, maxBytes int) (err error) {
 	it, err := p.store.db.NewIter(&pebble.IterOptions{
@@ -139,13 +147,17 @@ func (p *Partition) readDisk(f *Fetch, from base.Offset, maxBytes int) (err erro
 		if f.Bytes > 0 && f.Bytes+len(v) > maxBytes {
 			break
 		}
+		f.Bytes += len(v)
+		if len(v) >= cloneBytes {
+			f.Batches = append(f.Batches, bytes.Clone(v))
+			continue
+		}
 		if cap(arena)-len(arena) < len(v) {
-			arena = make([]byte, 0, max(len(v), min(maxBytes-f.Bytes, int(p.bytes.Load()))))
+			arena = make([]byte, 0, arenaBytes)
 		}
 		n := len(arena)
 		arena = append(arena, v...)
 		f.Batches = append(f.Batches, arena[n:len(arena):len(arena)])
-		f.Bytes += len(v)
 	}
 	return it.Error()
 }

@@ -253,7 +253,7 @@ func (s *Store) openError(err error) error {
 // pebbleOptions are the settings that the design measured.
 func (s *Store) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                          s.fs,
+		FS:                          tableBufferFS{s.fs},
 		FormatMajorVersion:          pebble.FormatNewest,
 		CacheSize:                   s.opts.CacheBytes,
 		MemTableSize:                uint64(s.opts.MemTableBytes),
