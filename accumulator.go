@@ -66,6 +66,9 @@ func (p *Producer) topicLocked(ctx context.Context, name string) (*producerTopic
 
 // topicForProduce finds a topic, or makes it where the Log is set to do so.
 func (l *Log) topicForProduce(ctx context.Context, name string) (*Topic, error) {
+	if isInternalTopic(name) {
+		return nil, &InvalidNameError{Kind: "topic", Name: name, Rule: "is the library's own and cannot be written to"}
+	}
 	if t := l.catalog.topic(name); t != nil {
 		return t, nil
 	}

@@ -3,6 +3,7 @@ package leat
 import (
 	"context"
 	"errors"
+	"iter"
 
 	"github.com/leatlog/leat/internal/coordinator"
 )
@@ -96,7 +97,7 @@ func (g *ConsumerGroup) CommitOffsets(ctx context.Context, offsets map[TopicPart
 	defer g.mu.Unlock()
 	for i, r := range results {
 		if r.Err != nil {
-			errs = append(errs, r.Err)
+			errs = append(errs, g.log.mapGroupError(r.Err))
 		} else if o := g.owned[TopicPartition{r.Topic, r.Partition}]; o != nil {
 			o.next, o.committed = list[i].Offset, list[i].Offset
 		}
@@ -205,24 +206,35 @@ func (g *ConsumerGroup) commitTalking(ctx context.Context, list []coordinator.Of
 // commitBytesMax bounds a request, well below what the coordinator takes.
 const commitBytesMax = 256 << 10
 
-// send commits offsets, in several requests if they are many, and returns the
-// results of those that were handled. g.talk is held.
+// commitParts cuts offsets into requests.
+func commitParts(group string, list []coordinator.OffsetCommit) iter.Seq[[]coordinator.OffsetCommit] {
+	return func(yield func([]coordinator.OffsetCommit) bool) {
+		for len(list) > 0 {
+			n, size := 0, 0
+			for n < len(list) && (n == 0 || size < commitBytesMax) {
+				size += len(group) + len(list[n].Topic) + len(list[n].Metadata) + 100
+				n++
+			}
+			if !yield(list[:n]) {
+				return
+			}
+			list = list[n:]
+		}
+	}
+}
+
+// send commits offsets and returns the results of those that were handled. g.talk
+// is held.
 func (g *ConsumerGroup) send(ctx context.Context, list []coordinator.OffsetCommit) ([]coordinator.PartitionResult, error) {
 	var results []coordinator.PartitionResult
-	for len(list) > 0 {
-		n, size := 0, 0
-		for n < len(list) && (n == 0 || size < commitBytesMax) {
-			size += len(g.group) + len(list[n].Topic) + len(list[n].Metadata) + 100
-			n++
-		}
-		rs, err := g.sendSome(ctx, list[:n])
+	for part := range commitParts(g.group, list) {
+		rs, err := g.sendSome(ctx, part)
 		if err != nil {
 			g.log.groups.commitErrors.Add(1)
 			return results, err
 		}
-		g.log.groups.commits.Add(int64(n))
+		g.log.groups.commits.Add(int64(len(part)))
 		results = append(results, rs...)
-		list = list[n:]
 	}
 	return results, nil
 }

@@ -159,8 +159,11 @@ func newMemberID() string {
 
 // mapGroupError tells an error of the coordinator in the package's terms.
 func (l *Log) mapGroupError(err error) error {
-	if errors.Is(err, coordinator.ErrClosed) {
+	switch {
+	case errors.Is(err, coordinator.ErrClosed):
 		return ErrClosed
+	case errors.Is(err, coordinator.ErrUnknownTopicOrPartition):
+		return fmt.Errorf("%w: %w", ErrUnknownTopic, err)
 	}
 	return l.mapError(err)
 }

@@ -3,7 +3,6 @@ package leat
 import (
 	"context"
 	"errors"
-	"runtime/pprof"
 	"time"
 
 	"github.com/leatlog/leat/internal/coordinator"
@@ -22,7 +21,7 @@ const (
 // background, and sees to it that the program polls.
 func (g *ConsumerGroup) run() {
 	defer close(g.ended)
-	pprof.SetGoroutineLabels(pprof.WithLabels(g.ctx, pprof.Labels("leat", "group-member", "group", g.group)))
+	g.log.label(roleMember)
 	clock := g.log.cfg.Clock
 	interval := g.heartbeatInterval()
 	retry := time.Duration(0) // of the last failure

@@ -137,7 +137,7 @@ func (g *ConsumerGroup) take(ctx context.Context) error {
 			start = g.cfg.consumer.start
 		}
 		if err = g.takeOne(o, at.Offset, start); err != nil {
-			if errors.Is(err, ErrTopicDeleted) || errors.Is(err, ErrUnknownTopic) || errors.Is(err, ErrUnknownPartition) {
+			if isGone(err) {
 				err = nil // the group will notice
 				continue
 			}
@@ -232,6 +232,11 @@ func sortedPartitions(owned map[TopicPartition]*ownedPartition, pred func(*owned
 			tps = append(tps, tp)
 		}
 	}
+	return sorted(tps)
+}
+
+// sorted orders by topic and number, in place.
+func sorted(tps []TopicPartition) []TopicPartition {
 	slices.SortFunc(tps, func(a, b TopicPartition) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})

@@ -20,11 +20,12 @@ const (
 	roleLinger                 // waits for linger.ms
 	roleRetention              // removes old records
 	roleCompaction             // compacts by key
+	roleMember                 // sends a group member's heartbeats and commits
 	roles
 )
 
 // roleNames is indexed by role.
-var roleNames = [roles]string{"append", "callback", "linger", "retention", "compaction"}
+var roleNames = [roles]string{"append", "callback", "linger", "retention", "compaction", "member"}
 
 // labels holds, by role, contexts that do nothing but carry a goroutine's labels.
 // They are made once, so that to label a goroutine costs no allocation.

@@ -170,6 +170,9 @@ func (l *Log) AddPartitions(ctx context.Context, name string, total int) error {
 	if err != nil {
 		return err
 	}
+	if isInternalTopic(name) {
+		return &InvalidNameError{Kind: "topic", Name: name, Rule: "is the library's own and keeps its partitions"}
+	}
 	return l.mapError(l.catalog.alter(t, func(tx *store.Tx, r *topicRecord) error {
 		if total <= len(r.PartitionIDs) || total > partitionsMax {
 			return topicError(name, &ConfigError{Property: "partitions", Value: fmt.Sprint(total),
