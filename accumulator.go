@@ -64,10 +64,12 @@ func (p *Producer) topicLocked(ctx context.Context, name string) (*producerTopic
 	return pt, nil
 }
 
-// topicForProduce finds a topic, or makes it where the Log is set to do so.
+// topicForProduce finds a topic, or makes it where the Log is set to do so. A
+// program does not write to internal topics: a record that is not theirs would
+// keep the coordinator from reading what is.
 func (l *Log) topicForProduce(ctx context.Context, name string) (*Topic, error) {
-	if isInternalTopic(name) {
-		return nil, &InvalidNameError{Kind: "topic", Name: name, Rule: "is the library's own and cannot be written to"}
+	if err := refuseInternal(name, "cannot be produced to"); err != nil {
+		return nil, err
 	}
 	if t := l.catalog.topic(name); t != nil {
 		return t, nil

@@ -141,6 +141,11 @@ func (l *Log) JoinGroup(ctx context.Context, group string, topics []string, opts
 		g.consumer.closeWith(ErrClosed)
 		return nil, err
 	}
+	for _, name := range topics {
+		if l.catalog.topic(name) == nil {
+			l.cfg.Logger.Warn("group subscribes to a topic that does not exist; it is read when it does", "group", group, "topic", name)
+		}
+	}
 	go g.run()
 	return g, nil
 }

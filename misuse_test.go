@@ -80,3 +80,44 @@ func TestDeleteRecordsBelowZero(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, part.DeleteRecords(t.Context(), -1), leat.ErrOffsetOutOfRange)
 }
+
+// A program that wrote to __consumer_offsets, or changed how it is kept, would
+// lose its groups.
+func TestInternalTopicsAreLeftAlone(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, leat.Config{Dir: dir})
+	create(t, l, "orders", leat.TopicConfig{})
+	produce(t, l, "orders", 0, "a", "b")
+	g, err := l.JoinGroup(t.Context(), "billing", []string{"orders"})
+	require.NoError(t, err)
+	rs, err := g.Poll(t.Context(), 1)
+	require.NoError(t, err)
+	g.Mark(rs...)
+	require.NoError(t, g.Commit(t.Context()))
+
+	const internal = "__consumer_offsets"
+	p, err := l.NewProducer(leat.WithPartitioner(leat.ManualPartitioner))
+	require.NoError(t, err)
+	_, err = p.ProduceSync(t.Context(), leat.Record{Topic: internal, Key: []byte("x"), Value: []byte("y")})
+	require.ErrorIs(t, err, leat.ErrInvalidName)
+	require.ErrorIs(t, l.AddPartitions(t.Context(), internal, 90), leat.ErrInvalidName)
+	require.ErrorIs(t, l.DeleteTopic(t.Context(), internal), leat.ErrInvalidName)
+	require.ErrorIs(t, l.AlterTopic(t.Context(), internal, func(c *leat.TopicConfig) { c.CleanupPolicy = leat.Delete }), leat.ErrInvalidConfig)
+	require.NoError(t, l.AlterTopic(t.Context(), internal, func(c *leat.TopicConfig) { c.MinCleanableDirtyRatio = 0.25 }))
+	topic, err := l.Topic(t.Context(), internal)
+	require.NoError(t, err)
+	for n := range topic.NumPartitions() {
+		part, err := topic.Partition(int32(n))
+		require.NoError(t, err)
+		require.ErrorIs(t, part.DeleteRecords(t.Context(), 0), leat.ErrInvalidName)
+	}
+
+	require.NoError(t, l.Close())
+	l = open(t, leat.Config{Dir: dir})
+	g, err = l.JoinGroup(t.Context(), "billing", []string{"orders"})
+	require.NoError(t, err)
+	rs, err = g.Poll(t.Context(), 0)
+	require.NoError(t, err)
+	require.Equal(t, leat.Offset(1), rs[0].Offset)
+	require.NoError(t, g.Close())
+}

@@ -57,6 +57,15 @@ func validateNewTopicName(name string) error {
 // isInternalTopic reports whether name is one of the library's own.
 func isInternalTopic(name string) bool { return strings.HasPrefix(name, internalPrefix) }
 
+// refuseInternal returns a *InvalidNameError for a topic of the library's own, to
+// which no program may do what rule says.
+func refuseInternal(name, rule string) error {
+	if !isInternalTopic(name) {
+		return nil
+	}
+	return &InvalidNameError{Kind: "topic", Name: name, Rule: "is the library's own and " + rule}
+}
+
 func notInTopicName(r rune) bool {
 	switch {
 	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':

@@ -193,6 +193,9 @@ func (p *Partition) DeleteRecords(ctx context.Context, before Offset) error {
 	if before < 0 {
 		return negativeOffset(p.name(), r, before)
 	}
+	if err := refuseInternal(p.topic.name, "keeps its records"); err != nil {
+		return err
+	}
 	trim, err := r.Trim(before)
 	if err != nil {
 		return p.mapError(err)

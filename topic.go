@@ -145,6 +145,10 @@ func (l *Log) AlterTopic(ctx context.Context, name string, alter func(*TopicConf
 		if err := cmp.Or(cfg.validate(), effectiveTopicConfig(l, cfg).validate()); err != nil {
 			return topicError(name, err)
 		}
+		if policy := effectiveTopicConfig(l, cfg).CleanupPolicy; isInternalTopic(name) && policy != Compact {
+			return topicError(name, &ConfigError{Property: "cleanup.policy", Value: policy.String(),
+				Rule: "must be compact for a topic of the library's own, which would forget otherwise"})
+		}
 		r.Config = cfg
 		return nil
 	}))
@@ -164,14 +168,14 @@ func runAlter(alter func(*TopicConfig), cfg *TopicConfig) (err error) {
 
 // AddPartitions makes a topic have total partitions. Keys may land in other
 // partitions from then on. It returns a *ConfigError when total is not above
-// what the topic has.
+// what the topic has, and an *InvalidNameError for an internal topic.
 func (l *Log) AddPartitions(ctx context.Context, name string, total int) error {
 	t, err := l.Topic(ctx, name)
 	if err != nil {
 		return err
 	}
-	if isInternalTopic(name) {
-		return &InvalidNameError{Kind: "topic", Name: name, Rule: "is the library's own and keeps its partitions"}
+	if err := refuseInternal(name, "keeps its partitions: what it holds is found by their number"); err != nil {
+		return err
 	}
 	return l.mapError(l.catalog.alter(t, func(tx *store.Tx, r *topicRecord) error {
 		if total <= len(r.PartitionIDs) || total > partitionsMax {
@@ -195,8 +199,8 @@ func (l *Log) DeleteTopic(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if isInternalTopic(name) {
-		return &InvalidNameError{Kind: "topic", Name: name, Rule: "is the library's own and cannot be deleted"}
+	if err := refuseInternal(name, "cannot be deleted"); err != nil {
+		return err
 	}
 	if err := l.catalog.remove(t); err != nil {
 		return l.mapError(err)
