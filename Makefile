@@ -29,6 +29,7 @@ tidy:
 
 lint:
 	go tool -modfile=tools/go.mod staticcheck ./...
+	@for m in $(filter-out tools,$(MODULES)); do echo "cd $$m && staticcheck ./..."; (cd $$m && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./...) || exit 1; done
 
 race:
 	go test -race ./...

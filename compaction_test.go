@@ -132,7 +132,7 @@ func TestCompactionReachesWhatNobodyTouches(t *testing.T) {
 
 	done := make(chan compacted, 10)
 	cfg.Hooks.Compacted = func(tp leat.TopicPartition, records, bytes int64) { done <- compacted{tp, records} }
-	l = open(t, cfg)
+	open(t, cfg)
 	for range 2 {
 		require.NoError(t, clock.BlockUntil(t.Context(), 1))
 		clock.Advance(15 * time.Second)

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/leatlog/leat/internal/base"
 	"github.com/leatlog/leat/internal/store"
 )
 
@@ -240,9 +239,4 @@ func (t *Topic) Partition(number int32) (*Partition, error) {
 		return nil, fmt.Errorf("%w: topic %q has partitions 0 to %d, not %d", ErrUnknownPartition, t.name, len(s.partitions)-1, number)
 	}
 	return s.partitions[number], nil
-}
-
-// partitionID is for tests of what the store holds.
-func (t *Topic) partitionID(number int32) base.PartitionID {
-	return t.state.Load().record.PartitionIDs[number]
 }
