@@ -173,3 +173,90 @@ func ExampleConsumerGroup_Assignment() {
 	// Output:
 	// 3 3
 }
+
+func ExampleLog_GroupLag() {
+	ctx := context.Background()
+	log := openExample(ctx, "orders")
+	defer log.Close()
+	produceExample(ctx, log, "orders", time.Now(), "a", "b", "c")
+	g, err := log.JoinGroup(ctx, "billing", []string{"orders"})
+	must(err)
+	records, err := g.Poll(ctx, 1)
+	must(err)
+	g.Mark(records...)
+	must(g.Close())
+
+	lags, err := log.GroupLag(ctx, "billing")
+	must(err)
+	for _, p := range lags {
+		fmt.Println(p.TopicPartition, "committed", p.Committed, "behind by", p.Lag)
+	}
+	_, err = log.GroupLag(ctx, "bills")
+	fmt.Println(errors.Is(err, leat.ErrUnknownGroup))
+	// Output:
+	// orders/0 committed 1 behind by 2
+	// true
+}
+
+func ExampleLog_DescribeGroup() {
+	ctx := context.Background()
+	log := openExample(ctx, "orders")
+	defer log.Close()
+	g, err := log.JoinGroup(ctx, "billing", []string{"orders"}, leat.WithClientID("biller"))
+	must(err)
+	defer g.Close()
+
+	groups, err := log.Groups(ctx)
+	must(err)
+	for _, info := range groups {
+		d, err := log.DescribeGroup(ctx, info.Group)
+		must(err)
+		fmt.Println(d.Group, d.Assignor)
+		for _, m := range d.Members {
+			fmt.Println(m.ClientID, m.Topics, m.Target)
+		}
+	}
+	// Output:
+	// billing uniform
+	// biller [orders] [orders/0]
+}
+
+// To process everything once more, all members leave and the group goes back.
+func ExampleLog_ResetGroupOffsets() {
+	ctx := context.Background()
+	log := openExample(ctx, "orders")
+	defer log.Close()
+	produceExample(ctx, log, "orders", time.Now(), "a", "b", "c")
+	g, err := log.JoinGroup(ctx, "billing", []string{"orders"})
+	must(err)
+	records, err := g.Poll(ctx, 0)
+	must(err)
+	g.Mark(records...)
+
+	_, err = log.ResetGroupOffsets(ctx, "billing", leat.Earliest, "orders")
+	fmt.Println("with members:", errors.Is(err, leat.ErrGroupNotEmpty))
+	must(g.Close())
+	at, err := log.ResetGroupOffsets(ctx, "billing", leat.Earliest, "orders")
+	must(err)
+	fmt.Println(at)
+	// Output:
+	// with members: true
+	// map[orders/0:0]
+}
+
+func ExampleLog_DeleteGroup() {
+	ctx := context.Background()
+	log := openExample(ctx, "orders")
+	defer log.Close()
+	g, err := log.JoinGroup(ctx, "billing", []string{"orders"})
+	must(err)
+	fmt.Println("with members:", errors.Is(log.DeleteGroup(ctx, "billing"), leat.ErrGroupNotEmpty))
+	must(g.Close())
+	must(log.DeleteGroup(ctx, "billing"))
+	groups, err := log.Groups(ctx)
+	must(err)
+	fmt.Println(len(groups))
+	// Output:
+	// with members: true
+	// 0
+}

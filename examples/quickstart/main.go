@@ -179,7 +179,7 @@ func publish(ctx context.Context, log *leat.Log, files []sourceFile, acknowledge
 }
 
 // readAgain opens the Log anew and enters all its records into a ledger, in the
-// order in which a consumer gets them.
+// order in which a consumer gets them. What the group committed must be there too.
 func readAgain(ctx context.Context, dir string, l *ledger) (err error) {
 	log, err := leat.Open(ctx, leat.Config{Dir: dir})
 	if err != nil {
@@ -195,6 +195,15 @@ func readAgain(ctx context.Context, dir string, l *ledger) (err error) {
 			return err
 		}
 		l.enter(&r)
+	}
+	lags, err := log.GroupLag(ctx, groupName)
+	if err != nil {
+		return err
+	}
+	for _, p := range lags {
+		if p.Lag != 0 {
+			return fmt.Errorf("the group committed offset %d of %v, want %d", p.Committed, p.TopicPartition, p.HighWatermark)
+		}
 	}
 	return nil
 }
