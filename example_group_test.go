@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/leatlog/leat"
@@ -14,164 +13,147 @@ func ExampleLog_JoinGroup() {
 	ctx := context.Background()
 	log := openExample(ctx, "orders")
 	defer log.Close()
-	produceExample(ctx, log, "orders", time.Now(), "two lamps", "a chair")
+	produceExample(ctx, log, "orders", consumerExample, "one", "two", "three")
 
-	g, err := log.JoinGroup(ctx, "billing", []string{"orders"})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	for r, err := range g.Records(ctx) {
+	// read processes n records as a member of the group "billing".
+	read := func(n int) {
+		g, err := log.JoinGroup(ctx, "billing", []string{"orders"})
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
-		fmt.Println(r.Offset, string(r.Value))
-		g.Mark(r) // processed
-		break
+		for r, err := range g.Records(ctx) {
+			if err != nil {
+				fmt.Println(err)
+				break
+			}
+			fmt.Println(r.Offset, string(r.Value))
+			g.Mark(r) // it is processed
+			if n--; n == 0 {
+				break
+			}
+		}
+		if err := g.Close(); err != nil { // commits what is marked
+			fmt.Println(err)
+		}
 	}
-	must(g.Close()) // commits and leaves
+	read(2)
+	fmt.Println("and then")
+	read(1)
 
-	// A member that comes later goes on behind.
-	g, err = log.JoinGroup(ctx, "billing", []string{"orders"})
-	must(err)
-	defer g.Close()
-	records, err := g.Poll(ctx, 0)
-	must(err)
-	fmt.Println(records[0].Offset, string(records[0].Value))
 	// Output:
-	// 0 two lamps
-	// 1 a chair
+	// 0 one
+	// 1 two
+	// and then
+	// 2 three
 }
 
 func ExampleConsumerGroup_Poll() {
 	ctx := context.Background()
 	log := openExample(ctx, "orders")
 	defer log.Close()
-	produceExample(ctx, log, "orders", time.Now(), "a", "b", "c")
-	g, err := log.JoinGroup(ctx, "billing", []string{"orders"})
-	must(err)
-	defer g.Close()
+	produceExample(ctx, log, "orders", consumerExample, "one", "two", "three")
 
-	for processed := 0; processed < 3; {
-		records, err := g.Poll(ctx, 2)
-		if errors.Is(err, leat.ErrMemberLost) {
-			continue // the next Poll joins again
-		}
-		must(err)
-		for _, r := range records {
-			fmt.Println(string(r.Value))
-			processed++
-		}
-		g.Mark(records...) // before the next Poll
+	g, err := log.JoinGroup(ctx, "billing", []string{"orders"},
+		leat.WithAutoCommit(0), // by hand
+		leat.WithMaxPollInterval(10*time.Minute),
+		leat.OnAssigned(func(_ context.Context, tps []leat.TopicPartition) { fmt.Println("assigned", tps) }),
+		leat.OnRevoked(func(_ context.Context, tps []leat.TopicPartition) { fmt.Println("revoked", tps) }))
+	must(err)
+	rs, err := g.Poll(ctx, 0)
+	switch {
+	case errors.Is(err, leat.ErrMemberLost):
+		fmt.Println("others have the partitions now; the next Poll joins again")
+	case err != nil:
+		fmt.Println(err)
 	}
-	// Output:
-	// a
-	// b
-	// c
-}
-
-func ExampleConsumerGroup_Commit() {
-	ctx := context.Background()
-	log := openExample(ctx, "orders")
-	defer log.Close()
-	produceExample(ctx, log, "orders", time.Now(), "a", "b", "c")
-	g, err := log.JoinGroup(ctx, "billing", []string{"orders"}, leat.WithAutoCommit(0)) // by hand
-	must(err)
-	defer g.Close()
-
-	records, err := g.Poll(ctx, 2)
-	must(err)
-	g.Mark(records...)
-	must(g.Commit(ctx)) // it is durable now
-
-	committed, err := g.Committed(ctx)
-	must(err)
-	for tp, at := range committed {
-		fmt.Println(tp, "goes on at", at.Offset)
+	for _, r := range rs {
+		fmt.Println(r.Offset, string(r.Value))
 	}
+	g.Mark(rs...)
+	fmt.Println("commit:", g.Commit(ctx))
+	fmt.Println("close:", g.Close())
+
 	// Output:
-	// orders/0 goes on at 2
+	// assigned [orders/0]
+	// 0 one
+	// 1 two
+	// 2 three
+	// commit: <nil>
+	// revoked [orders/0]
+	// close: <nil>
 }
 
 func ExampleConsumerGroup_CommitOffsets() {
 	ctx := context.Background()
 	log := openExample(ctx, "orders")
 	defer log.Close()
-	produceExample(ctx, log, "orders", time.Now(), "a", "b", "c")
+	produceExample(ctx, log, "orders", consumerExample, "one", "two", "three")
 	g, err := log.JoinGroup(ctx, "billing", []string{"orders"})
 	must(err)
 	defer g.Close()
-	_, err = g.Poll(ctx, 1)
+	rs, err := g.Poll(ctx, 2)
 	must(err)
 
-	orders := leat.TopicPartition{Topic: "orders", Partition: 0}
+	last := rs[len(rs)-1]
+	tp := leat.TopicPartition{Topic: last.Topic, Partition: last.Partition}
 	must(g.CommitOffsets(ctx, map[leat.TopicPartition]leat.OffsetAndMetadata{
-		orders: {Offset: 1, Metadata: "invoice 17"},
+		tp: {Offset: last.Offset + 1, LeaderEpoch: last.LeaderEpoch, Metadata: "invoice 17"},
 	}))
-	committed, err := g.Committed(ctx, orders)
+	committed, err := g.Committed(ctx, tp)
 	must(err)
-	fmt.Println(committed[orders].Offset, committed[orders].Metadata)
+	fmt.Println(committed[tp].Offset, committed[tp].Metadata)
+
 	// Output:
-	// 1 invoice 17
+	// 2 invoice 17
 }
 
-func ExampleOnRevoked() {
+func ExampleLog_GroupLag() {
 	ctx := context.Background()
 	log := openExample(ctx, "orders")
 	defer log.Close()
-	must(log.AddPartitions(ctx, "orders", 2))
-	produceExample(ctx, log, "orders", time.Now(), "a")
+	produceExample(ctx, log, "orders", consumerExample, "one", "two", "three")
+	must(log.SetGroupOffsets(ctx, "billing", map[leat.TopicPartition]leat.OffsetAndMetadata{{Topic: "orders"}: {Offset: 1}}))
 
-	g, err := log.JoinGroup(ctx, "billing", []string{"orders"},
-		leat.OnAssigned(func(_ context.Context, tps []leat.TopicPartition) {
-			fmt.Println("got", tps) // load what belongs to them
-		}),
-		leat.OnRevoked(func(_ context.Context, tps []leat.TopicPartition) {
-			fmt.Println("giving up", tps) // finish and mark what is under way
-		}))
+	groups, err := log.Groups(ctx)
 	must(err)
-	_, err = g.Poll(ctx, 0) // the callbacks run inside of Poll, Records and Close
-	must(err)
-	must(g.Close())
-	// Output:
-	// got [orders/0 orders/1]
-	// giving up [orders/0 orders/1]
-}
-
-// Two members share the partitions.
-func ExampleConsumerGroup_Assignment() {
-	ctx := context.Background()
-	log := openExample(ctx, "orders")
-	defer log.Close()
-	must(log.AddPartitions(ctx, "orders", 6))
-
-	// A member learns of its partitions in Poll, which waits for records.
-	polling, stop := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	changed := make(chan struct{}, 100)
-	var members []*leat.ConsumerGroup
-	for range 2 {
-		g, err := log.JoinGroup(ctx, "billing", []string{"orders"},
-			leat.OnAssigned(func(context.Context, []leat.TopicPartition) { changed <- struct{}{} }),
-			leat.OnRevoked(func(context.Context, []leat.TopicPartition) { changed <- struct{}{} }))
+	for _, g := range groups {
+		lags, err := log.GroupLag(ctx, g.Group)
 		must(err)
-		wg.Go(func() {
-			_, err := g.Poll(polling, 0)
-			if !errors.Is(err, context.Canceled) {
-				fmt.Println(err)
-			}
-		})
-		members = append(members, g)
+		for _, p := range lags {
+			fmt.Println(g.Group, g.State, p.TopicPartition, "committed", p.Committed, "lag", p.Lag)
+		}
 	}
-	for len(members[0].Assignment()) != 3 || len(members[1].Assignment()) != 3 {
-		<-changed
-	}
-	fmt.Println(len(members[0].Assignment()), len(members[1].Assignment()))
-	stop()
-	wg.Wait()
+
 	// Output:
-	// 3 3
+	// billing Empty orders/0 committed 1 lag 2
+}
+
+func ExampleLog_ResetGroupOffsets() {
+	ctx := context.Background()
+	log := openExample(ctx, "orders")
+	defer log.Close()
+	produceExample(ctx, log, "orders", consumerExample, "one", "two", "three") // one a second
+
+	at, err := log.ResetGroupOffsets(ctx, "billing", leat.AtTime(consumerExample.Add(time.Second)), "orders")
+	fmt.Println(at, err)
+
+	g, err := log.JoinGroup(ctx, "billing", []string{"orders"})
+	must(err)
+	rs, err := g.Poll(ctx, 1)
+	must(err)
+	fmt.Println(string(rs[0].Value))
+
+	_, err = log.ResetGroupOffsets(ctx, "billing", leat.Earliest)
+	fmt.Println(errors.Is(err, leat.ErrGroupNotEmpty))
+	must(g.Close())
+	fmt.Println(log.DeleteGroup(ctx, "billing"))
+
+	// Output:
+	// map[orders/0:1] <nil>
+	// two
+	// true
+	// <nil>
 }
 
 func ExampleLog_GroupLag() {

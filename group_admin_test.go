@@ -60,7 +60,7 @@ func TestGroupAdmin(t *testing.T) {
 	require.Equal(t, parts("t", 0, 1), m.Assigned)
 	require.Equal(t, parts("t", 0, 1), m.Target)
 	require.Empty(t, m.Revoking)
-	require.Equal(t, defaultMaxPollInterval, m.RebalanceTimeout)
+	require.Equal(t, defaultMaxPollInterval/4*5, m.RebalanceTimeout)
 
 	lags, err := l.GroupLag(ctx, "g")
 	require.NoError(t, err)
@@ -82,7 +82,11 @@ func TestGroupAdmin(t *testing.T) {
 	require.ErrorIs(t, l.SetGroupOffsets(ctx, "g", map[TopicPartition]OffsetAndMetadata{{"t", 0}: {}}), ErrGroupNotEmpty)
 	require.ErrorIs(t, l.DeleteGroup(ctx, "g"), ErrGroupNotEmpty)
 	require.ErrorIs(t, l.DeleteGroupOffsets(ctx, "g", parts("t", 0)...), ErrGroupSubscribed)
+	require.Equal(t, 1, l.Metrics().GroupMembers)
 	require.NoError(t, g.Close())
+	require.Zero(t, l.Metrics().GroupMembers)
+	// One, by hand: it took the marks back, so there was none to commit at the end.
+	require.Equal(t, GroupMetrics{CommittedOffsets: 1, PartitionsAssigned: 2, PartitionsRevoked: 2}, l.Metrics().Groups)
 
 	at, err := l.ResetGroupOffsets(ctx, "g", AtOffset(99))
 	require.NoError(t, err)

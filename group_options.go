@@ -54,7 +54,7 @@ type groupConfig struct {
 	instanceID       string
 	clientID         string
 	sessionTimeout   time.Duration // 0: the Log's
-	rebalanceTimeout time.Duration // 0: maxPollInterval
+	rebalanceTimeout time.Duration // 0: by maxPollInterval
 	maxPollInterval  time.Duration
 	autoCommit       time.Duration // not positive: none
 }
@@ -140,8 +140,8 @@ func WithMaxPollInterval(d time.Duration) GroupOption {
 
 // WithRebalanceTimeout says how long the member may take to give up partitions,
 // from when it is told until its OnRevoked has returned and its marks are
-// committed, before it is removed from the group (rebalance.timeout.ms). Default
-// that of WithMaxPollInterval; 1 ms to 24 days.
+// committed, before it is removed from the group (rebalance.timeout.ms). Default a
+// quarter more than WithMaxPollInterval; 1 ms to 24 days.
 func WithRebalanceTimeout(d time.Duration) GroupOption {
 	return groupOption(func(c *groupConfig) { c.rebalanceTimeout = d })
 }
@@ -182,7 +182,9 @@ func (c *groupConfig) validate() error {
 func (c *groupConfig) withDefaults() groupConfig {
 	out := *c
 	if out.rebalanceTimeout == 0 {
-		out.rebalanceTimeout = out.maxPollInterval
+		// A member that does not poll notices itself, and can say so, before the
+		// group takes it for one that is slow to give up partitions.
+		out.rebalanceTimeout = min(out.maxPollInterval/4*5, groupTimeoutMax)
 	}
 	out.rebalanceTimeout = out.rebalanceTimeout.Truncate(time.Millisecond)
 	return out

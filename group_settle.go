@@ -212,6 +212,7 @@ func (g *ConsumerGroup) depart(ctx context.Context) error {
 	g.mu.Lock()
 	state := g.state
 	g.state, g.marked, g.trouble = memberLeft, nil, nil
+	g.log.groups.revoked.Add(int64(len(g.owned)))
 	clear(g.owned)
 	lost := g.lost
 	g.mu.Unlock()

@@ -22,6 +22,7 @@ type Metrics struct {
 
 	Produce    ProduceMetrics
 	Fetch      FetchMetrics
+	Groups     GroupMetrics
 	Retention  RetentionMetrics
 	Compaction CompactionMetrics
 	Storage    StorageMetrics
@@ -55,6 +56,19 @@ type FetchMetrics struct {
 	Records int64
 	// Bytes are those of the batches that were read, as they are stored.
 	Bytes int64
+}
+
+// GroupMetrics is about the members of consumer groups in this process.
+type GroupMetrics struct {
+	// CommittedOffsets were committed, one for each partition and commit;
+	// CommitErrors counts the commits that failed.
+	CommittedOffsets int64
+	CommitErrors     int64
+	// PartitionsAssigned and PartitionsRevoked moved in order, PartitionsLost were
+	// taken from members that did not poll or that their groups had given up.
+	PartitionsAssigned int64
+	PartitionsRevoked  int64
+	PartitionsLost     int64
 }
 
 // RetentionMetrics is about the removal of old records, in the background and by
@@ -130,6 +144,13 @@ func (l *Log) Metrics() Metrics {
 			Fetches: l.metrics.fetches.Load(),
 			Records: l.metrics.fetchedRecords.Load(),
 			Bytes:   l.metrics.fetchedBytes.Load(),
+		},
+		Groups: GroupMetrics{
+			CommittedOffsets:   l.groups.commits.Load(),
+			CommitErrors:       l.groups.commitErrors.Load(),
+			PartitionsAssigned: l.groups.assigned.Load(),
+			PartitionsRevoked:  l.groups.revoked.Load(),
+			PartitionsLost:     l.groups.lost.Load(),
 		},
 		Retention: RetentionMetrics{
 			Runs:           l.metrics.retention.runs.Load(),

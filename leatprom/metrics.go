@@ -64,6 +64,12 @@ var logMetrics = []logMetric{
 	counter("leat_fetched_records_total", "Records handed out by consumers.", func(m *leat.Metrics) int64 { return m.Fetch.Records }),
 	counter("leat_fetched_bytes_total", "Bytes of record batches read by consumers, compressed.", func(m *leat.Metrics) int64 { return m.Fetch.Bytes }),
 
+	counter("leat_group_committed_offsets_total", "Offsets that members of groups committed, by partition and commit.", func(m *leat.Metrics) int64 { return m.Groups.CommittedOffsets }),
+	counter("leat_group_commit_errors_total", "Commits of members of groups that failed.", func(m *leat.Metrics) int64 { return m.Groups.CommitErrors }),
+	counter("leat_group_partitions_assigned_total", "Partitions that members of groups took.", func(m *leat.Metrics) int64 { return m.Groups.PartitionsAssigned }),
+	counter("leat_group_partitions_revoked_total", "Partitions that members of groups gave up in order.", func(m *leat.Metrics) int64 { return m.Groups.PartitionsRevoked }),
+	counter("leat_group_partitions_lost_total", "Partitions that members of groups lost because they did not poll or were fenced.", func(m *leat.Metrics) int64 { return m.Groups.PartitionsLost }),
+
 	counter("leat_retention_runs_total", "Topics that retention looked at, each time anew.", func(m *leat.Metrics) int64 { return m.Retention.Runs }),
 	counter("leat_retention_removed_records_total", "Records removed by retention.", func(m *leat.Metrics) int64 { return m.Retention.RecordsRemoved }),
 	counter("leat_retention_removed_bytes_total", "Bytes of record batches removed by retention.", func(m *leat.Metrics) int64 { return m.Retention.BytesRemoved }),
