@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/leatlog/leat"
@@ -13,147 +14,164 @@ func ExampleLog_JoinGroup() {
 	ctx := context.Background()
 	log := openExample(ctx, "orders")
 	defer log.Close()
-	produceExample(ctx, log, "orders", consumerExample, "one", "two", "three")
+	produceExample(ctx, log, "orders", time.Now(), "two lamps", "a chair")
 
-	// read processes n records as a member of the group "billing".
-	read := func(n int) {
-		g, err := log.JoinGroup(ctx, "billing", []string{"orders"})
+	g, err := log.JoinGroup(ctx, "billing", []string{"orders"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for r, err := range g.Records(ctx) {
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
-		for r, err := range g.Records(ctx) {
-			if err != nil {
-				fmt.Println(err)
-				break
-			}
-			fmt.Println(r.Offset, string(r.Value))
-			g.Mark(r) // it is processed
-			if n--; n == 0 {
-				break
-			}
-		}
-		if err := g.Close(); err != nil { // commits what is marked
-			fmt.Println(err)
-		}
+		fmt.Println(r.Offset, string(r.Value))
+		g.Mark(r) // processed
+		break
 	}
-	read(2)
-	fmt.Println("and then")
-	read(1)
+	must(g.Close()) // commits and leaves
 
+	// A member that comes later goes on behind.
+	g, err = log.JoinGroup(ctx, "billing", []string{"orders"})
+	must(err)
+	defer g.Close()
+	records, err := g.Poll(ctx, 0)
+	must(err)
+	fmt.Println(records[0].Offset, string(records[0].Value))
 	// Output:
-	// 0 one
-	// 1 two
-	// and then
-	// 2 three
+	// 0 two lamps
+	// 1 a chair
 }
 
 func ExampleConsumerGroup_Poll() {
 	ctx := context.Background()
 	log := openExample(ctx, "orders")
 	defer log.Close()
-	produceExample(ctx, log, "orders", consumerExample, "one", "two", "three")
-
-	g, err := log.JoinGroup(ctx, "billing", []string{"orders"},
-		leat.WithAutoCommit(0), // by hand
-		leat.WithMaxPollInterval(10*time.Minute),
-		leat.OnAssigned(func(_ context.Context, tps []leat.TopicPartition) { fmt.Println("assigned", tps) }),
-		leat.OnRevoked(func(_ context.Context, tps []leat.TopicPartition) { fmt.Println("revoked", tps) }))
+	produceExample(ctx, log, "orders", time.Now(), "a", "b", "c")
+	g, err := log.JoinGroup(ctx, "billing", []string{"orders"})
 	must(err)
-	rs, err := g.Poll(ctx, 0)
-	switch {
-	case errors.Is(err, leat.ErrMemberLost):
-		fmt.Println("others have the partitions now; the next Poll joins again")
-	case err != nil:
-		fmt.Println(err)
-	}
-	for _, r := range rs {
-		fmt.Println(r.Offset, string(r.Value))
-	}
-	g.Mark(rs...)
-	fmt.Println("commit:", g.Commit(ctx))
-	fmt.Println("close:", g.Close())
+	defer g.Close()
 
+	for processed := 0; processed < 3; {
+		records, err := g.Poll(ctx, 2)
+		if errors.Is(err, leat.ErrMemberLost) {
+			continue // the next Poll joins again
+		}
+		must(err)
+		for _, r := range records {
+			fmt.Println(string(r.Value))
+			processed++
+		}
+		g.Mark(records...) // before the next Poll
+	}
 	// Output:
-	// assigned [orders/0]
-	// 0 one
-	// 1 two
-	// 2 three
-	// commit: <nil>
-	// revoked [orders/0]
-	// close: <nil>
+	// a
+	// b
+	// c
+}
+
+func ExampleConsumerGroup_Commit() {
+	ctx := context.Background()
+	log := openExample(ctx, "orders")
+	defer log.Close()
+	produceExample(ctx, log, "orders", time.Now(), "a", "b", "c")
+	g, err := log.JoinGroup(ctx, "billing", []string{"orders"}, leat.WithAutoCommit(0)) // by hand
+	must(err)
+	defer g.Close()
+
+	records, err := g.Poll(ctx, 2)
+	must(err)
+	g.Mark(records...)
+	must(g.Commit(ctx)) // it is durable now
+
+	committed, err := g.Committed(ctx)
+	must(err)
+	for tp, at := range committed {
+		fmt.Println(tp, "goes on at", at.Offset)
+	}
+	// Output:
+	// orders/0 goes on at 2
 }
 
 func ExampleConsumerGroup_CommitOffsets() {
 	ctx := context.Background()
 	log := openExample(ctx, "orders")
 	defer log.Close()
-	produceExample(ctx, log, "orders", consumerExample, "one", "two", "three")
+	produceExample(ctx, log, "orders", time.Now(), "a", "b", "c")
 	g, err := log.JoinGroup(ctx, "billing", []string{"orders"})
 	must(err)
 	defer g.Close()
-	rs, err := g.Poll(ctx, 2)
+	_, err = g.Poll(ctx, 1)
 	must(err)
 
-	last := rs[len(rs)-1]
-	tp := leat.TopicPartition{Topic: last.Topic, Partition: last.Partition}
+	orders := leat.TopicPartition{Topic: "orders", Partition: 0}
 	must(g.CommitOffsets(ctx, map[leat.TopicPartition]leat.OffsetAndMetadata{
-		tp: {Offset: last.Offset + 1, LeaderEpoch: last.LeaderEpoch, Metadata: "invoice 17"},
+		orders: {Offset: 1, Metadata: "invoice 17"},
 	}))
-	committed, err := g.Committed(ctx, tp)
+	committed, err := g.Committed(ctx, orders)
 	must(err)
-	fmt.Println(committed[tp].Offset, committed[tp].Metadata)
-
+	fmt.Println(committed[orders].Offset, committed[orders].Metadata)
 	// Output:
-	// 2 invoice 17
+	// 1 invoice 17
 }
 
-func ExampleLog_GroupLag() {
+func ExampleOnRevoked() {
 	ctx := context.Background()
 	log := openExample(ctx, "orders")
 	defer log.Close()
-	produceExample(ctx, log, "orders", consumerExample, "one", "two", "three")
-	must(log.SetGroupOffsets(ctx, "billing", map[leat.TopicPartition]leat.OffsetAndMetadata{{Topic: "orders"}: {Offset: 1}}))
+	must(log.AddPartitions(ctx, "orders", 2))
+	produceExample(ctx, log, "orders", time.Now(), "a")
 
-	groups, err := log.Groups(ctx)
+	g, err := log.JoinGroup(ctx, "billing", []string{"orders"},
+		leat.OnAssigned(func(_ context.Context, tps []leat.TopicPartition) {
+			fmt.Println("got", tps) // load what belongs to them
+		}),
+		leat.OnRevoked(func(_ context.Context, tps []leat.TopicPartition) {
+			fmt.Println("giving up", tps) // finish and mark what is under way
+		}))
 	must(err)
-	for _, g := range groups {
-		lags, err := log.GroupLag(ctx, g.Group)
-		must(err)
-		for _, p := range lags {
-			fmt.Println(g.Group, g.State, p.TopicPartition, "committed", p.Committed, "lag", p.Lag)
-		}
-	}
-
-	// Output:
-	// billing Empty orders/0 committed 1 lag 2
-}
-
-func ExampleLog_ResetGroupOffsets() {
-	ctx := context.Background()
-	log := openExample(ctx, "orders")
-	defer log.Close()
-	produceExample(ctx, log, "orders", consumerExample, "one", "two", "three") // one a second
-
-	at, err := log.ResetGroupOffsets(ctx, "billing", leat.AtTime(consumerExample.Add(time.Second)), "orders")
-	fmt.Println(at, err)
-
-	g, err := log.JoinGroup(ctx, "billing", []string{"orders"})
+	_, err = g.Poll(ctx, 0) // the callbacks run inside of Poll, Records and Close
 	must(err)
-	rs, err := g.Poll(ctx, 1)
-	must(err)
-	fmt.Println(string(rs[0].Value))
-
-	_, err = log.ResetGroupOffsets(ctx, "billing", leat.Earliest)
-	fmt.Println(errors.Is(err, leat.ErrGroupNotEmpty))
 	must(g.Close())
-	fmt.Println(log.DeleteGroup(ctx, "billing"))
-
 	// Output:
-	// map[orders/0:1] <nil>
-	// two
-	// true
-	// <nil>
+	// got [orders/0 orders/1]
+	// giving up [orders/0 orders/1]
+}
+
+// Two members share the partitions.
+func ExampleConsumerGroup_Assignment() {
+	ctx := context.Background()
+	log := openExample(ctx, "orders")
+	defer log.Close()
+	must(log.AddPartitions(ctx, "orders", 6))
+
+	// A member learns of its partitions in Poll, which waits for records.
+	polling, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	changed := make(chan struct{}, 100)
+	var members []*leat.ConsumerGroup
+	for range 2 {
+		g, err := log.JoinGroup(ctx, "billing", []string{"orders"},
+			leat.OnAssigned(func(context.Context, []leat.TopicPartition) { changed <- struct{}{} }),
+			leat.OnRevoked(func(context.Context, []leat.TopicPartition) { changed <- struct{}{} }))
+		must(err)
+		wg.Go(func() {
+			_, err := g.Poll(polling, 0)
+			if !errors.Is(err, context.Canceled) {
+				fmt.Println(err)
+			}
+		})
+		members = append(members, g)
+	}
+	for len(members[0].Assignment()) != 3 || len(members[1].Assignment()) != 3 {
+		<-changed
+	}
+	fmt.Println(len(members[0].Assignment()), len(members[1].Assignment()))
+	stop()
+	wg.Wait()
+	// Output:
+	// 3 3
 }
 
 func ExampleLog_GroupLag() {
