@@ -11,9 +11,30 @@ import (
 
 // Clock is where a Log takes the time from. Tests bring their own, see package
 // leattest.
+//
+//	type Clock interface {
+//		// Now returns the current time.
+//		Now() time.Time
+//		// NewTimer returns a timer that fires once, d from now; at once if d is
+//		// not positive.
+//		NewTimer(d time.Duration) Timer
+//	}
 type Clock = base.Clock
 
 // Timer is a timer of a Clock.
+//
+//	type Timer interface {
+//		// C delivers the time at which the timer fired.
+//		C() <-chan time.Time
+//		// Stop keeps the timer from firing; it reports whether it did.
+//		Stop() bool
+//		// Reset makes the timer fire d from now; it reports whether it was
+//		// running.
+//		Reset(d time.Duration) bool
+//	}
+//
+// After Stop or Reset returned, C delivers nothing of the time before, as with
+// time.Timer.
 type Timer = base.Timer
 
 // Config says where a Log lives and what it may use. Zero values are defaults.

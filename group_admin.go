@@ -11,6 +11,8 @@ import (
 )
 
 // GroupState is the state of a group, by Kafka's names.
+//
+//	type GroupState string
 type GroupState = coordinator.State
 
 // The states of a group.

@@ -49,11 +49,25 @@ var (
 
 // GroupError is a refusal that concerns a group: ErrUnknownGroup,
 // ErrGroupNotEmpty or ErrGroupFull.
+//
+//	type GroupError struct {
+//		Group  string
+//		State  GroupState
+//		Detail string // the limit, say
+//		Err    error  // which of those it is
+//	}
 type GroupError = coordinator.GroupError
 
 // OffsetError is a refusal that concerns the committed offset of one partition:
 // ErrOffsetMetadataTooLarge, ErrGroupSubscribed, or one that names a partition
 // that does not exist.
+//
+//	type OffsetError struct {
+//		Group, Topic string
+//		Partition    int32
+//		Detail       string // the limit, say
+//		Err          error  // which of those it is
+//	}
 type OffsetError = coordinator.OffsetError
 
 // MemberLostError says that a member lost its partitions without being asked, and

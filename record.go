@@ -9,14 +9,23 @@ import (
 )
 
 // Offset is the position of a record in its partition, counted from 0.
+//
+//	type Offset int64
 type Offset = base.Offset
 
 // LeaderEpoch counts the leaders that a partition has had; it is 0 without a
 // cluster.
+//
+//	type LeaderEpoch int32
 type LeaderEpoch = base.LeaderEpoch
 
 // Header is one of a record's headers (KIP-82). Keys may repeat; a nil Value is
 // stored as null and differs from an empty one.
+//
+//	type Header struct {
+//		Key   string
+//		Value []byte
+//	}
 type Header = recordbatch.RecordHeader
 
 // Record is what a producer sends and a consumer receives.
