@@ -142,7 +142,7 @@ func TestGroupBadInput(t *testing.T) {
 		{"no topics", "g", nil, nil, ErrInvalidConfig, "at least one topic"},
 		{"bad topic", "g", []string{"a/b"}, nil, ErrInvalidName, "a/b"},
 		{"assign", "g", []string{"t"}, []GroupOption{Assign("t", 0)}, ErrInvalidConfig, "the group assigns"},
-		{"assignor", "g", []string{"t"}, []GroupOption{WithAssignor("sticky")}, ErrInvalidConfig, "uniform or range"},
+		{"assignor", "g", []string{"t"}, []GroupOption{WithAssignor("sticky")}, ErrInvalidConfig, "uniform, range or roundrobin"},
 		{"instance", "g", []string{"t"}, []GroupOption{WithInstanceID(strings.Repeat("i", 40000))}, ErrInvalidConfig, "32767"},
 		{"client", "g", []string{"t"}, []GroupOption{WithClientID(strings.Repeat("i", 40000))}, ErrInvalidConfig, "32767"},
 		{"session", "g", []string{"t"}, []GroupOption{WithSessionTimeout(1)}, ErrInvalidConfig, "session.timeout.ms"},

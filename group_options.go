@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/leatlog/leat/internal/assignor"
 )
 
 // GroupOption sets something of a ConsumerGroup. A ConsumerOption is one too:
@@ -41,7 +43,19 @@ const (
 	// that partitions of equal number of topics with equal counts, and with them
 	// equal keys, meet at one member.
 	Range Assignor = "range"
+	// RoundRobin deals the partitions of all topics to the members in turn. The
+	// numbers are as even as Uniform's if all members have the same topics, but many
+	// partitions move when a member comes or goes.
+	RoundRobin Assignor = "roundrobin"
+	// Sticky is Uniform under the name that the older protocol has for it.
+	Sticky = Uniform
 )
+
+// known reports whether the coordinator has the assignor.
+func (a Assignor) known() bool {
+	_, ok := assignor.Server(string(a))
+	return ok
+}
 
 type partitionsCallback func(ctx context.Context, tps []TopicPartition)
 
@@ -163,8 +177,8 @@ func (c *groupConfig) validate() error {
 	switch {
 	case len(c.consumer.assign) > 0:
 		return bad("Assign", c.consumer.assign[0].topic, "must not be given: the group assigns partitions")
-	case c.assignor != "" && c.assignor != Uniform && c.assignor != Range:
-		return bad("group.remote.assignor", string(c.assignor), "must be uniform or range")
+	case c.assignor != "" && !c.assignor.known():
+		return bad("group.remote.assignor", string(c.assignor), "must be "+assignor.ServerNames)
 	case len(c.instanceID) > groupIDBytesMax:
 		return bad("group.instance.id", strconv.Itoa(len(c.instanceID))+" bytes", "must not be longer than 32767 bytes")
 	case len(c.clientID) > groupIDBytesMax:

@@ -52,14 +52,21 @@ type Member struct {
 // topic that is not there, or has no partitions, is left out.
 type Func func(members []Member, partitions map[string]int32) Assignment
 
+// ServerNames is the names that Server knows, for messages.
+const ServerNames = "uniform, range or roundrobin"
+
 // Server returns the server-side assignor of that name (KIP-848's
-// group.consumer.assignors): uniform or range. It reports whether there is one.
+// group.consumer.assignors), one of ServerNames. It reports whether there is one.
+// Kafka's brokers come with uniform and range; roundrobin is there for groups that
+// had it with the classic protocol.
 func Server(name string) (Func, bool) {
 	switch name {
 	case NameUniform:
 		return Uniform, true
 	case NameRange:
 		return ServerRange, true
+	case NameRoundRobin:
+		return RoundRobin, true
 	}
 	return nil, false
 }

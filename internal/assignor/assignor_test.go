@@ -78,7 +78,8 @@ func TestAssignors(t *testing.T) {
 }
 
 func TestByName(t *testing.T) {
-	for _, name := range []string{NameUniform, NameRange} {
+	for _, name := range []string{NameUniform, NameRange, NameRoundRobin} {
+		require.Contains(t, ServerNames, name)
 		_, ok := Server(name)
 		require.True(t, ok, name)
 	}

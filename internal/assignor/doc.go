@@ -14,7 +14,7 @@
 //
 //	name                where it runs            balance             moves on a change
 //	range               client and server side   per topic           many
-//	roundrobin          client side              over all topics     many
+//	roundrobin          client and server side   over all topics     many
 //	sticky              client side              over all topics     the fewest
 //	cooperative-sticky  client side, KIP-429     over all topics     the fewest, in two steps
 //	uniform             server side, KIP-848     over all topics     the fewest

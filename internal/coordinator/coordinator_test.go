@@ -49,7 +49,7 @@ func TestOptions(t *testing.T) {
 		"OffsetMetadataMaxBytes":        func(o *Options) { o.OffsetMetadataMaxBytes = 1 << 20 },
 		"OffsetsRetentionCheckInterval": func(o *Options) { o.OffsetsRetentionCheckInterval = -1 },
 		"MaxBatchBytes":                 func(o *Options) { o.MaxBatchBytes = -1 },
-		"Assignor":                      func(o *Options) { o.Assignor = "roundrobin" },
+		"Assignor":                      func(o *Options) { o.Assignor = "sticky" },
 	} {
 		o := Options{Topics: newTopics(), Logs: func(context.Context, int32) (Log, error) { return nil, nil }}
 		change(&o)

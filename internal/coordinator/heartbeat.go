@@ -41,7 +41,7 @@ type HeartbeatRequest struct {
 	// Topics are the subscribed topics' names. Nil: unchanged; not nil when joining.
 	// A topic need not exist yet.
 	Topics []string
-	// Assignor is the server-side assignor that the member prefers: uniform, range.
+	// Assignor is the server-side assignor that the member prefers, one of assignor.ServerNames.
 	// Empty: unchanged, or no preference. The group takes what most of its members
 	// prefer.
 	Assignor string
@@ -131,7 +131,7 @@ func (c *Coordinator) checkHeartbeat(r *HeartbeatRequest) error {
 	}
 	if r.Assignor != "" {
 		if _, ok := assignor.Server(r.Assignor); !ok {
-			return &GroupError{Group: r.Group, Detail: fmt.Sprintf("%q: use uniform or range", clip([]byte(r.Assignor), 64)),
+			return &GroupError{Group: r.Group, Detail: fmt.Sprintf("%q: use %s", clip([]byte(r.Assignor), 64), assignor.ServerNames),
 				Err: ErrUnsupportedAssignor}
 		}
 	}

@@ -173,7 +173,7 @@ func (o Options) validate() error {
 	need(o.OffsetsRetentionCheckInterval > 0, "OffsetsRetentionCheckInterval", "positive")
 	need(o.MaxBatchBytes > 0, "MaxBatchBytes", "positive")
 	_, ok := assignor.Server(o.Assignor)
-	need(ok, "Assignor", "uniform or range")
+	need(ok, "Assignor", assignor.ServerNames)
 	return errors.Join(errs...)
 }
 
