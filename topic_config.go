@@ -26,7 +26,7 @@ const (
 )
 
 // TopicConfig is how a topic is kept. The zero value of a field takes what the
-// Log's Config.Defaults says, and where that is zero too, the default named at
+// Log's Config.TopicDefaults says, and where that is zero too, the default named at
 // the field. Durations have a resolution of a millisecond and must be whole
 // ones; sizes are in bytes.
 //
