@@ -68,6 +68,7 @@ const removedPosition = -1
 var errInterrupted = errors.New("leat: poll was interrupted")
 
 // NewConsumer returns a consumer; Close ends it, at the latest that of the Log.
+// Without Assign it reads nothing, and Poll waits, until AddPartitions.
 // It returns a *ConfigError for a bad option, ErrUnknownTopic or
 // ErrUnknownPartition for what is assigned but is not there, or the error of the
 // Start.

@@ -308,8 +308,12 @@ func (l *Log) resettable(ctx context.Context, group string, topics []string) ([]
 	if err != nil {
 		return nil, err
 	}
-	if _, err := l.describe(ctx, c, group); err != nil {
+	d, err := l.describe(ctx, c, group)
+	if err != nil {
 		return nil, err
+	}
+	if len(d.Members) > 0 { // also when it has committed nothing yet
+		return nil, &GroupError{Group: group, State: d.State, Err: ErrGroupNotEmpty}
 	}
 	committed, err := fetchCommitted(ctx, c, group, nil)
 	if err != nil {

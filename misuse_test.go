@@ -121,3 +121,16 @@ func TestInternalTopicsAreLeftAlone(t *testing.T) {
 	require.Equal(t, leat.Offset(1), rs[0].Offset)
 	require.NoError(t, g.Close())
 }
+
+func TestResetOfAGroupWithMembersThatCommittedNothing(t *testing.T) {
+	l := open(t, leat.Config{InMemory: true})
+	create(t, l, "orders", leat.TopicConfig{})
+	g, err := l.JoinGroup(t.Context(), "billing", []string{"orders"})
+	require.NoError(t, err)
+	_, err = l.ResetGroupOffsets(t.Context(), "billing", leat.Earliest)
+	require.ErrorIs(t, err, leat.ErrGroupNotEmpty)
+	require.NoError(t, g.Close())
+	at, err := l.ResetGroupOffsets(t.Context(), "billing", leat.Earliest)
+	require.NoError(t, err)
+	require.Empty(t, at)
+}
