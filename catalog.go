@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -80,12 +81,9 @@ type catalog struct {
 func (c *catalog) load() error {
 	c.topics = make(map[string]*Topic)
 	return c.store.Scan(topicSettingPrefix, func(name string, value []byte) error {
-		var r topicRecord
-		if err := json.Unmarshal(value, &r); err != nil {
-			return fmt.Errorf("%w: setting %q: %w", ErrCorrupt, name, err)
-		}
-		if r.Version > topicRecordVersion {
-			return fmt.Errorf("%w: setting %q has version %d, this version reads up to %d", ErrNewerFormat, name, r.Version, topicRecordVersion)
+		r, err := decodeTopicRecord(name, value)
+		if err != nil {
+			return err
 		}
 		c.topics[r.Name] = newTopic(c.log, r)
 		return nil
@@ -185,11 +183,10 @@ func (c *catalog) create(name string, cfg TopicConfig, now time.Time) (*Topic, e
 // alter stores a change of a topic: fn gets a copy of its record.
 func (c *catalog) alter(t *Topic, fn func(tx *store.Tx, r *topicRecord) error) error {
 	return c.store.Update(func(tx *store.Tx) error {
-		if t.deleted.Load() {
-			return topicError(t.name, ErrTopicDeleted)
+		r, err := t.stored(tx)
+		if err != nil {
+			return err
 		}
-		r := t.state.Load().record
-		r.PartitionIDs = slices.Clone(r.PartitionIDs)
 		if err := fn(tx, &r); err != nil {
 			return err
 		}
@@ -206,37 +203,90 @@ func (c *catalog) alter(t *Topic, fn func(tx *store.Tx, r *topicRecord) error) e
 	})
 }
 
+// errPartitionsAdded says that a topic got partitions that remove did not know.
+var errPartitionsAdded = errors.New("leat: partitions were added")
+
 // remove deletes a topic with all its records.
 func (c *catalog) remove(t *Topic) error {
-	var replicas []*store.Partition
-	for _, id := range t.state.Load().record.PartitionIDs {
-		p, err := c.store.Partition(id)
-		if err != nil {
-			return err
-		}
-		replicas = append(replicas, p)
-	}
-	return c.store.Update(func(tx *store.Tx) error {
-		if t.deleted.Load() || len(t.state.Load().record.PartitionIDs) != len(replicas) {
-			return topicError(t.name, ErrTopicDeleted)
-		}
-		if err := tx.Delete(topicSettingPrefix + t.name); err != nil {
-			return err
-		}
-		for _, p := range replicas {
-			if err := tx.DropPartition(p); err != nil {
+	ids := t.state.Load().record.PartitionIDs
+	for {
+		replicas := make([]*store.Partition, len(ids))
+		for i, id := range ids {
+			var err error
+			if replicas[i], err = c.store.Partition(id); err != nil {
 				return err
 			}
 		}
-		tx.OnDurable(func() {
-			t.deleted.Store(true)
-			c.mu.Lock()
-			delete(c.topics, t.name)
-			c.changedLocked()
-			c.mu.Unlock()
+		err := c.store.Update(func(tx *store.Tx) error {
+			r, err := t.stored(tx)
+			if err != nil {
+				return err
+			}
+			if !slices.Equal(r.PartitionIDs, ids) {
+				ids = r.PartitionIDs
+				return errPartitionsAdded
+			}
+			if err := tx.Delete(topicSettingPrefix + t.name); err != nil {
+				return err
+			}
+			// Before the store forgets the partitions, see Partition.replica.
+			tx.OnDurable(func() {
+				t.deleted.Store(true)
+				c.mu.Lock()
+				delete(c.topics, t.name)
+				c.changedLocked()
+				c.mu.Unlock()
+			})
+			for _, p := range replicas {
+				if err := tx.DropPartition(p); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
-		return nil
-	})
+		if errors.Is(err, errPartitionsAdded) {
+			continue
+		}
+		if errors.Is(err, ErrTopicDeleted) {
+			for _, p := range replicas { // see Partition.replica
+				c.store.Forget(p)
+			}
+		}
+		return err
+	}
+}
+
+// stored returns the topic's record as the changes before this one left it. The
+// topic in memory does not tell: it changes when a change is durable, and the
+// next one is made while that is awaited.
+func (t *Topic) stored(tx *store.Tx) (r topicRecord, err error) {
+	v, ok, err := tx.Get(topicSettingPrefix + t.name)
+	if err != nil {
+		return r, err
+	}
+	if ok {
+		if r, err = decodeTopicRecord(topicSettingPrefix+t.name, v); err != nil {
+			return r, err
+		}
+	}
+	if !ok || r.ID != t.id {
+		return r, topicError(t.name, ErrTopicDeleted)
+	}
+	return r, nil
+}
+
+// decodeTopicRecord reads the setting of the given name.
+func decodeTopicRecord(setting string, value []byte) (r topicRecord, err error) {
+	if err := json.Unmarshal(value, &r); err != nil {
+		return r, fmt.Errorf("%w: setting %q: %w", ErrCorrupt, setting, err)
+	}
+	if r.Version > topicRecordVersion {
+		return r, fmt.Errorf("%w: setting %q has version %d, this version reads up to %d", ErrNewerFormat, setting, r.Version, topicRecordVersion)
+	}
+	if topicSettingPrefix+r.Name != setting || len(r.PartitionIDs) == 0 {
+		return r, fmt.Errorf("%w: setting %q is of topic %q with %d partitions", ErrCorrupt, setting, r.Name, len(r.PartitionIDs))
+	}
+	return r, nil
 }
 
 func setTopicRecord(tx *store.Tx, r topicRecord) error {

@@ -79,6 +79,12 @@ func (p *Partition) replica() (*store.Partition, error) {
 	if err != nil {
 		return nil, p.mapError(err)
 	}
+	// The topic may have been deleted since, and what the store returned be a new
+	// partition under the id of one that it has dropped.
+	if p.topic.deleted.Load() {
+		p.topic.log.store.Forget(r)
+		return nil, topicError(p.topic.name, ErrTopicDeleted)
+	}
 	p.local.Store(r)
 	return r, nil
 }

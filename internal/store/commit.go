@@ -65,7 +65,10 @@ type task struct {
 	// was committed before, and sees all of that. On an error it must have added
 	// nothing.
 	build func(b *pebble.Batch) error
-	hooks AppendHooks
+	// update says that build reads settings of the database, which must hold what
+	// the update before wrote: a commit has one of them at most.
+	update bool
+	hooks  AppendHooks
 
 	err  error
 	wake chan signal // of capacity 1: one signal lead at most, then one done
@@ -166,9 +169,14 @@ func (c *committer) takeLeadLocked() *task {
 func (s *Store) lead() {
 	c := &s.committer
 	c.mu.Lock()
-	n, size := 0, 0
+	n, size, updated := 0, 0, false
 	for n < len(c.queue) && (n == 0 || size < maxCommitBytes) {
-		for _, a := range c.queue[n].appends {
+		t := c.queue[n]
+		if t.update && updated {
+			break
+		}
+		updated = updated || t.update
+		for _, a := range t.appends {
 			size += len(a.Batch)
 		}
 		n++
@@ -415,7 +423,8 @@ type Tx struct {
 func (s *Store) Update(fn func(tx *Tx) error) error {
 	tx := &Tx{s: s}
 	return s.commit(&task{
-		wake: make(chan signal, 1),
+		wake:   make(chan signal, 1),
+		update: true,
 		build: func(b *pebble.Batch) error {
 			tx.b = s.db.NewBatch()
 			err := tx.run(fn)
@@ -477,7 +486,7 @@ func (tx *Tx) DropPartition(p *Partition) error {
 		p.wakeLocked()
 		p.mu.Unlock()
 		tx.s.garbage.add(p.id, p.SizeBytes(), p.HighWatermark()+1, 0)
-		tx.s.forget(p)
+		tx.s.Forget(p)
 	})
 	return nil
 }

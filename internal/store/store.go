@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -119,6 +120,9 @@ type Store struct {
 // name the file when one is damaged.
 func Open(opts Options) (*Store, error) {
 	opts = opts.withDefaults()
+	if err := resolveDir(&opts); err != nil {
+		return nil, err
+	}
 	s := &Store{
 		opts:       opts,
 		partitions: make(map[base.PartitionID]*Partition),
@@ -145,9 +149,6 @@ func (s *Store) openDB() (db *pebble.DB, err error) {
 			err = fmt.Errorf("opening %s: %w: %v", s.opts.Dir, ErrCorrupt, r)
 		}
 	}()
-	if err := makeDir(s.opts.FS, s.opts.Dir); err != nil {
-		return nil, fmt.Errorf("creating %s: %w", s.opts.Dir, err)
-	}
 	lock, err := pebble.LockDirectory(s.opts.Dir, s.opts.FS)
 	if err != nil {
 		for _, other := range []error{fs.ErrPermission, syscall.EROFS, syscall.ENOSPC, syscall.EIO, syscall.EMFILE} {
@@ -206,6 +207,32 @@ func (s *Store) checkFiles() error {
 			return fmt.Errorf("opening %s: %w: there is %s, but no marker.manifest file that says which MANIFEST is current",
 				s.opts.Dir, ErrCorrupt, name)
 		}
+	}
+	return nil
+}
+
+// resolveDir makes the directory, and gives it the name that it has in whatever
+// way it was named: files are made in it for as long as the store is open, also
+// when the process changes its working directory, and the lock within a process
+// is on the name.
+func resolveDir(o *Options) error {
+	onDisk := o.FS == vfs.Default
+	if onDisk {
+		abs, err := filepath.Abs(o.Dir)
+		if err != nil {
+			return fmt.Errorf("opening %s: %w", o.Dir, err)
+		}
+		o.Dir = abs
+	}
+	if err := makeDir(o.FS, o.Dir); err != nil {
+		return fmt.Errorf("creating %s: %w", o.Dir, err)
+	}
+	if onDisk {
+		real, err := filepath.EvalSymlinks(o.Dir)
+		if err != nil {
+			return fmt.Errorf("opening %s: %w", o.Dir, err)
+		}
+		o.Dir = real
 	}
 	return nil
 }
@@ -447,9 +474,13 @@ func (s *Store) Partition(id base.PartitionID) (p *Partition, err error) {
 	return p, nil
 }
 
-func (s *Store) forget(p *Partition) {
+// Forget lets go of a partition that was dropped, or that was asked for after it
+// had been. It must not be used any more.
+func (s *Store) Forget(p *Partition) {
 	s.mu.Lock()
-	delete(s.partitions, p.id)
+	if s.partitions[p.id] == p {
+		delete(s.partitions, p.id)
+	}
 	s.mu.Unlock()
 }
 
