@@ -251,10 +251,13 @@ type callbackJob struct {
 	bytes int64
 }
 
+// callBytes is about what a call takes while it is queued by itself.
+const callBytes = 256
+
 // queueCallLocked queues one call behind the callbacks that wait. Flush waits
 // for it too.
 func (p *Producer) queueCallLocked(call func()) {
-	p.queueCallbacksLocked(callbackJob{call: call, group: p.groups[len(p.groups)-1]})
+	p.queueCallbacksLocked(callbackJob{call: call, group: p.groups[len(p.groups)-1], bytes: callBytes})
 }
 
 func (p *Producer) queueCallbacksLocked(j callbackJob) {
@@ -263,7 +266,7 @@ func (p *Producer) queueCallbacksLocked(j callbackJob) {
 	p.callbackBytes += j.bytes
 	if !p.callbackRunning {
 		p.callbackRunning = true
-		p.wg.Go(p.runCallbacks)
+		go p.runCallbacks() // Close waits for callbackRunning
 	}
 }
 
@@ -288,6 +291,7 @@ func (p *Producer) runCallbacks() {
 	}
 	p.callbacks = nil
 	p.callbackRunning = false
+	p.turn.Broadcast()
 	p.mu.Unlock()
 }
 

@@ -36,7 +36,7 @@ const (
 // goroutine of the producer, one at a time, in the order of offsets within a
 // partition; it must return soon. It may call Produce, but waiting in it for the
 // producer (Flush, Close, ProduceSync, or a Produce that waits for room) can wait
-// for ever.
+// for ever; so can Close for a callback that produces again whatever the error is.
 type Producer struct {
 	log      *Log
 	cfg      producerConfig
@@ -58,7 +58,7 @@ type Producer struct {
 	rounds      int            // running or about to
 	active      []uint64       // numbers of the rounds that have taken batches, oldest first
 	nextRound   uint64
-	turn        sync.Cond // on mu: active or the callback backlog has shrunk
+	turn        sync.Cond // on mu: active or the callback backlog has shrunk, or callbacks ended
 	woken       int       // synchronous records that the last round completed
 	syncWaiting int       // synchronous records that no round has taken
 
@@ -77,10 +77,10 @@ type Producer struct {
 
 	callbacks       []callbackJob // to run, in order
 	callbackBytes   int64
-	callbackRunning bool
+	callbackRunning bool // a goroutine runs them; not in wg, for it can begin after Close
 
 	stop chan struct{}  // closed by Close when everything is drained
-	wg   sync.WaitGroup // rounds, callbacks, linger
+	wg   sync.WaitGroup // rounds, linger
 }
 
 // appender stores batches of several partitions; see store.Store.Append.
@@ -543,8 +543,9 @@ func (p *Producer) endGroupLocked(g *flushGroup) {
 
 // Close takes no more records, stores what it holds, waits for the callbacks and
 // ends the producer. It returns the first failure of a record that had no
-// callback. A Produce that waits for room fails with ErrClosed. The second call
-// returns what the first did.
+// callback. A Produce that waits for room fails with ErrClosed, and so does one
+// that comes later, whose callback still gets a goroutine. The second call returns
+// what the first did; it waits for such callbacks too.
 func (p *Producer) Close() error {
 	p.closeOnce.Do(func() {
 		p.mu.Lock()
@@ -557,6 +558,11 @@ func (p *Producer) Close() error {
 		p.wg.Wait()
 		p.log.release(p)
 	})
+	p.mu.Lock()
+	for p.callbackRunning {
+		p.turn.Wait()
+	}
+	p.mu.Unlock()
 	return p.closeErr
 }
 
