@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/leatlog/leat/internal/base"
 )
 
 // Changes of topics that are made at once are fsynced together. Each must see
@@ -33,10 +35,10 @@ func TestTopicsCreatedAtOnceShareNoPartition(t *testing.T) {
 			t.Errorf("topic %d: one of two must be made: %v, %v", i/2, errs[i], errs[i+1])
 		}
 	}
-	owner := map[uint64]string{}
+	owner := map[base.PartitionID]string{}
 	for _, topic := range l.catalog.all() {
 		for i := range int32(topic.NumPartitions()) {
-			id := uint64(topic.partitionID(i))
+			id := topic.state.Load().record.PartitionIDs[i]
 			if other, ok := owner[id]; ok {
 				t.Errorf("%s and %s share partition id %d", other, topic.name, id)
 			}
