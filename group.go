@@ -71,6 +71,7 @@ type ConsumerGroup struct {
 	full     bool            // the next heartbeat tells everything
 	trouble  error           // for the next Poll, or nil
 	lost     *MemberLostError
+	untold   []TopicPartition // those of them that OnLost has to be told
 }
 
 // memberState is where a member is.
@@ -228,7 +229,11 @@ func (g *ConsumerGroup) exit() {
 
 // passing reports whether an error of the consumer is none of the program's.
 func (g *ConsumerGroup) passing(err error) bool {
-	return err == errInterrupted || errors.Is(err, ErrTopicDeleted) && g.dropDeleted()
+	if errors.Is(err, ErrTopicDeleted) {
+		g.dropDeleted()
+		return true
+	}
+	return err == errInterrupted
 }
 
 // Records returns the records one by one, as Consumer.Records does, and does

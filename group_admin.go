@@ -115,6 +115,14 @@ func (l *Log) Groups(ctx context.Context) ([]GroupInfo, error) {
 		return nil, nil
 	}
 	list, err := c.ListGroups(ctx, coordinator.ListFilter{})
+	for _, g := range list {
+		if err == nil && g.State != GroupEmpty {
+			err = l.groups.sweep(ctx, c, g.Group)
+		}
+	}
+	if err == nil {
+		list, err = c.ListGroups(ctx, coordinator.ListFilter{})
+	}
 	if err != nil {
 		return nil, l.mapGroupError(err)
 	}

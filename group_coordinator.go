@@ -25,8 +25,7 @@ type groups struct {
 	// opening names this opening of the Log.
 	opening string
 
-	making chan struct{} // held, by filling its one place, by who makes the coordinator
-	made   atomic.Pointer[coordinator.Coordinator]
+	made atomic.Pointer[coordinator.Coordinator] // set with mu
 
 	mu sync.Mutex
 	// swept has the groups whose members of earlier openings are gone.
@@ -39,20 +38,11 @@ func newGroups(l *Log) *groups {
 	var id [12]byte
 	_, _ = rand.Read(id[:]) // never fails, by its documentation
 	return &groups{log: l, opening: inProcessHost + base64.RawURLEncoding.EncodeToString(id[:]),
-		making: make(chan struct{}, 1), swept: make(map[string]struct{})}
+		swept: make(map[string]struct{})}
 }
 
 // get returns the coordinator, nil if there are no groups yet and create is false.
 func (g *groups) get(ctx context.Context, create bool) (*coordinator.Coordinator, error) {
-	if c := g.made.Load(); c != nil {
-		return c, nil
-	}
-	select {
-	case g.making <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	defer func() { <-g.making }()
 	if c := g.made.Load(); c != nil {
 		return c, nil
 	}
@@ -63,9 +53,17 @@ func (g *groups) get(ctx context.Context, create bool) (*coordinator.Coordinator
 		}
 		var err error
 		t, err = g.log.createTopic(ctx, offsetsTopic, offsetsTopicConfig(g.log.cfg.Groups.OffsetsPartitions))
+		if errors.Is(err, ErrTopicExists) {
+			t, err = g.log.Topic(ctx, offsetsTopic) // somebody else was first
+		}
 		if err != nil {
 			return nil, err
 		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c := g.made.Load(); c != nil {
+		return c, nil
 	}
 	c, err := coordinator.New(g.log.cfg.Groups.options(g.log, t))
 	if err != nil {
@@ -164,6 +162,9 @@ func (l *Log) mapGroupError(err error) error {
 		return ErrClosed
 	case errors.Is(err, coordinator.ErrUnknownTopicOrPartition):
 		return fmt.Errorf("%w: %w", ErrUnknownTopic, err)
+	}
+	if bad := (*coordinator.RequestError)(nil); errors.As(err, &bad) {
+		return &ConfigError{Property: bad.Field, Rule: "must be " + bad.Rule}
 	}
 	return l.mapError(err)
 }

@@ -247,7 +247,8 @@ func (g *ConsumerGroup) lose(why error) {
 		g.mu.Unlock()
 		return
 	}
-	lost := sortedPartitions(g.owned, func(o *ownedPartition) bool { return !o.revoking })
+	lost := sortedPartitions(g.owned, func(*ownedPartition) bool { return true })
+	g.untold = sortedPartitions(g.owned, func(o *ownedPartition) bool { return !o.revoking })
 	g.state = memberLost
 	g.lost = &MemberLostError{Group: g.group, Member: g.id, Partitions: lost, Err: why}
 	clear(g.owned)

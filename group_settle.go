@@ -36,10 +36,10 @@ func (g *ConsumerGroup) settleOnce(ctx context.Context) error {
 		g.mu.Unlock()
 		return ErrClosed
 	case g.state == memberLost:
-		lost := g.lost
-		g.state = memberOut
+		lost, untold := g.lost, g.untold
+		g.state, g.untold = memberOut, nil
 		g.mu.Unlock()
-		if err := call(ctx, "OnLost", g.cfg.onLost, lost.Partitions); err != nil {
+		if err := call(ctx, "OnLost", g.cfg.onLost, untold); err != nil {
 			return errors.Join(lost, err)
 		}
 		return lost
@@ -188,13 +188,10 @@ func (g *ConsumerGroup) takeOne(o *ownedPartition, at Offset, start Start) error
 	return nil
 }
 
-// dropDeleted stops reading topics that were deleted, and reports whether there
-// were any. The group takes their partitions away.
-func (g *ConsumerGroup) dropDeleted() bool {
-	g.mu.Lock()
-	gone := sortedPartitions(g.owned, func(o *ownedPartition) bool { return o.assigned.part.topic.deleted.Load() })
-	g.mu.Unlock()
-	return len(g.consumer.unassign(gone...)) > 0
+// dropDeleted stops reading topics that were deleted. The group takes their
+// partitions away.
+func (g *ConsumerGroup) dropDeleted() {
+	g.consumer.unassign(g.consumer.partitionsWhere(func(p *assignedPartition) bool { return p.part.topic.deleted.Load() })...)
 }
 
 // depart is the end of a member: it gives up everything and leaves. g.turn is
@@ -202,6 +199,9 @@ func (g *ConsumerGroup) dropDeleted() bool {
 func (g *ConsumerGroup) depart(ctx context.Context) error {
 	g.mu.Lock()
 	told := sortedPartitions(g.owned, func(o *ownedPartition) bool { return !o.revoking })
+	for _, o := range g.owned {
+		o.revoking = true
+	}
 	g.mu.Unlock()
 	err := call(ctx, "OnRevoked", g.cfg.onRevoked, told)
 
@@ -210,17 +210,19 @@ func (g *ConsumerGroup) depart(ctx context.Context) error {
 	err = errors.Join(err, g.commitTalking(ctx, g.dirty(nil)))
 	g.consumer.unassign(g.consumer.Assignment()...)
 	g.mu.Lock()
-	state := g.state
-	g.state, g.marked, g.trouble = memberLeft, nil, nil
+	state, lost, untold := g.state, g.lost, g.untold
+	g.state, g.marked, g.trouble, g.untold = memberLeft, nil, nil, nil
 	g.log.groups.revoked.Add(int64(len(g.owned)))
 	clear(g.owned)
-	lost := g.lost
 	g.mu.Unlock()
 	switch state {
 	case memberLost:
-		return errors.Join(err, lost, call(ctx, "OnLost", g.cfg.onLost, lost.Partitions))
+		err = errors.Join(err, call(ctx, "OnLost", g.cfg.onLost, untold))
+		if !errors.Is(err, ErrMemberLost) {
+			err = errors.Join(lost, err)
+		}
 	case memberJoining, memberJoined:
-		return errors.Join(err, g.leaveTalking(ctx))
+		err = errors.Join(err, g.leaveTalking(ctx))
 	}
 	return err
 }
