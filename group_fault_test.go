@@ -104,26 +104,16 @@ func TestGroupLosesTheCoordinator(t *testing.T) {
 		}()
 	}
 	c := l.groups.made.Load()
-	stop := make(chan struct{})
-	unloaded := make(chan int)
-	go func() {
-		n := 0
-		for ; ; n++ {
-			select {
-			case <-stop:
-				unloaded <- n
-				return
-			case <-time.After(3 * time.Millisecond):
-				c.Unload(c.PartitionFor("g"))
-			}
-		}
-	}()
 	for range 10 {
+		unloaded := make(chan struct{})
+		go func() {
+			c.Unload(c.PartitionFor("g"))
+			close(unloaded)
+		}()
 		produceMany(t, l, "t", 4, 30)
+		<-unloaded
 	}
 	ledger.wait(t)
-	close(stop)
-	require.Positive(t, <-unloaded)
 	require.NoError(t, l.Close())
 	for range 3 {
 		<-done
