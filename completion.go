@@ -151,9 +151,16 @@ func (p *Producer) applied(batches []*producerBatch) {
 // calls it at a time for its own batches.
 func (p *Producer) acknowledge(batches []*producerBatch) {
 	callbacks := false
+	var now time.Time
 	for _, b := range batches {
 		if b.acknowledged {
 			continue
+		}
+		if b.err == nil { // counted before anybody is told, so that who is told finds it counted
+			if now.IsZero() {
+				now = p.log.cfg.Clock.Now()
+			}
+			p.log.metrics.produced(len(b.append.Batch), now.Sub(b.since))
 		}
 		b.told = b.err
 		for i := range b.completions {
@@ -173,30 +180,22 @@ func (p *Producer) acknowledge(batches []*producerBatch) {
 		}
 		p.mu.Unlock()
 	}
-	var now time.Time
 	for _, b := range batches {
-		if b.acknowledged {
-			continue
-		}
 		b.acknowledged = true
-		if now.IsZero() {
-			now = p.log.cfg.Clock.Now()
-		}
-		if b.err == nil {
-			p.log.metrics.produced(len(b.append.Batch), now.Sub(b.since))
-		}
 	}
 }
 
 // complete ends batches that are stored or have failed for good.
 func (p *Producer) complete(batches []*producerBatch) {
-	p.acknowledge(batches)
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	for _, b := range batches {
 		if b.err != nil {
 			p.log.metrics.failedRecords.Add(int64(b.records()))
 		}
+	}
+	p.acknowledge(batches)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range batches {
 		if b.err != nil && b.awaited < b.records() && p.silentErr == nil {
 			p.silentErr = b.acc.partition.mapError(b.err)
 		}

@@ -26,10 +26,10 @@ func newLog(t *testing.T) *leat.Log {
 	p, err := l.NewProducer(leat.WithPartitioner(leat.ManualPartitioner))
 	require.NoError(t, err)
 	r := leat.Record{Topic: "a", Partition: 1, Value: []byte("value")}
-	_, err = p.ProduceSync(t.Context(), r, r)
-	require.NoError(t, err)
-	_, err = p.ProduceSync(t.Context(), r)
-	require.NoError(t, err)
+	for range 3 { // a batch each
+		_, err = p.ProduceSync(t.Context(), r)
+		require.NoError(t, err)
+	}
 	part, err := a.Partition(1)
 	require.NoError(t, err)
 	require.NoError(t, part.DeleteRecords(t.Context(), 2))
@@ -74,7 +74,7 @@ leat_partitions 5
 leat_partitions_omitted 0
 # HELP leat_produced_batches_total Record batches stored.
 # TYPE leat_produced_batches_total counter
-leat_produced_batches_total 2
+leat_produced_batches_total 3
 # HELP leat_produced_records_total Records stored.
 # TYPE leat_produced_records_total counter
 leat_produced_records_total 3
@@ -92,7 +92,7 @@ leat_storage_failed 0
 	require.NoError(t, err)
 	for _, f := range families {
 		if f.GetName() == "leat_produce_latency_seconds" {
-			require.Equal(t, uint64(2), f.GetMetric()[0].GetHistogram().GetSampleCount())
+			require.Equal(t, uint64(3), f.GetMetric()[0].GetHistogram().GetSampleCount())
 		}
 	}
 	require.NoError(t, l.Close())
