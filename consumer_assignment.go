@@ -152,6 +152,12 @@ func (c *Consumer) AddPartitions(start Start, tps ...TopicPartition) error {
 // them is handed out any more. It returns ErrNotAssigned for one that was not
 // assigned, the others are removed.
 func (c *Consumer) RemovePartitions(tps ...TopicPartition) error {
+	c.mu.Lock()
+	closed, err := c.closed, c.endErr
+	c.mu.Unlock()
+	if closed {
+		return err
+	}
 	removed := c.unassign(tps...)
 	for _, tp := range tps {
 		if _, ok := removed[tp]; !ok {
