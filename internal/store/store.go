@@ -280,7 +280,7 @@ func (s *Store) openError(err error) error {
 // pebbleOptions are the settings that the design measured.
 func (s *Store) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                          tableBufferFS{s.fs},
+		FS:                          tableBufferFS{logStepFS{s.fs}},
 		FormatMajorVersion:          pebble.FormatNewest,
 		CacheSize:                   s.opts.CacheBytes,
 		MemTableSize:                uint64(s.opts.MemTableBytes),
