@@ -196,10 +196,47 @@ func TestGroupStaticMembers(t *testing.T) {
 	polling(t, b)
 	require.Equal(t, had, await(t, eventsB))
 	require.Empty(t, eventsA)
+}
 
-	// A twin that takes over fences the first.
-	_, err = b.coord.Heartbeat(t.Context(), coordinator.HeartbeatRequest{Group: "g", Member: b.id, InstanceID: "b", Epoch: coordinator.StaticLeaveEpoch})
+// TestGroupTwins: a member whose place another one has taken stops, and cannot come
+// back before that one has left.
+func TestGroupTwins(t *testing.T) {
+	l := openTest(t, Config{})
+	mustTopic(t, l, "t", TopicConfig{})
+	produceTo(t, l, "t", 0, "a", "b", "c")
+	events, on := recordEvents()
+	g := mustJoin(t, l, "g", []string{"t"}, append(on, WithInstanceID("one"), WithAutoCommit(0))...)
+	rs := collect(t, g, 1)
+	require.NoError(t, g.Commit(t.Context()))
+	require.Equal(t, "assigned", await(t, events).what)
+	// As if it was away for a while: its place is free.
+	_, err := g.coord.Heartbeat(t.Context(), coordinator.HeartbeatRequest{Group: "g", Member: g.id, InstanceID: "one", Epoch: coordinator.StaticLeaveEpoch})
 	require.NoError(t, err)
+	twin := mustJoin(t, l, "g", []string{"t"}, WithInstanceID("one"), WithAutoCommit(0))
+	require.Equal(t, []string{"0:1=b"}, values(collect(t, twin, 1)))
+	require.NoError(t, twin.Commit(t.Context()))
+
+	tp := TopicPartition{"t", 0}
+	g.Mark(rs...)
+	require.ErrorIs(t, g.CommitOffsets(t.Context(), map[TopicPartition]OffsetAndMetadata{tp: {Offset: 0}}), ErrMemberLost)
+	offsets, err := l.GroupOffsets(t.Context(), "g")
+	require.NoError(t, err)
+	require.Equal(t, Offset(2), offsets[tp].Offset, "it did not go back")
+	_, err = g.Poll(t.Context(), 0)
+	require.ErrorIs(t, err, ErrMemberLost)
+	require.Equal(t, event{"lost", parts("t", 0)}, await(t, events))
+	_, err = g.Poll(within(t), 0)
+	require.ErrorIs(t, err, ErrUnreleasedInstance)
+	require.NoError(t, twin.Close())
+	for { // it goes on trying
+		rs, err = g.Poll(within(t), 0)
+		if err == nil {
+			break
+		}
+		require.ErrorIs(t, err, ErrUnreleasedInstance)
+	}
+	require.Equal(t, []string{"0:2=c"}, values(rs))
+	require.NoError(t, g.Close())
 }
 
 // TestGroupFollowsTopics: partitions that a topic gets, a topic that is made after
