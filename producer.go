@@ -163,7 +163,8 @@ func (p *Producer) Produce(ctx context.Context, r Record, callback func(RecordMe
 // are in the order of the records; for one that failed the offset is -1. The
 // error is the first failure, wrapped so that errors.Is and errors.As find it;
 // the other records may be stored. When ctx ends first, its error is returned
-// and the records that were taken may still become stored.
+// and the records that were taken may still become stored; a write that the call
+// makes itself, because nobody else was there to, is waited for all the same.
 func (p *Producer) ProduceSync(ctx context.Context, rs ...Record) ([]RecordMetadata, error) {
 	if len(rs) == 0 {
 		return nil, ctx.Err()
@@ -181,8 +182,7 @@ func (p *Producer) ProduceSync(ctx context.Context, rs ...Record) ([]RecordMetad
 	inline := p.startLocked()
 	p.mu.Unlock()
 	if inline {
-		p.runRound()
-		p.endRound(true) // what has come meanwhile is not for this caller to store
+		p.runInline()
 	}
 	select {
 	case <-call.done:
@@ -306,6 +306,24 @@ func (p *Producer) run() {
 	}
 }
 
+// runInline makes a round on the goroutine of a synchronous caller, unless it
+// would have to wait for something that it need not: a disk that its acks do not
+// ask for, or what its context would not end.
+func (p *Producer) runInline() {
+	if p.cfg.acks == AcksAll && p.order.TryLock() {
+		p.mu.Lock()
+		backlog := p.backlogLocked()
+		p.mu.Unlock()
+		if !backlog {
+			p.runRoundOrdered()
+			p.endRound(true) // what has come meanwhile is not for this caller to store
+			return
+		}
+		p.order.Unlock()
+	}
+	p.wg.Go(p.run) // Close waits for the caller's records first
+}
+
 // endRound frees the slot of a round, and reserves it again if there is more to
 // do: for the caller, or for a goroutine of its own.
 func (p *Producer) endRound(spawn bool) (again bool) {
@@ -353,9 +371,20 @@ func (p *Producer) gather() {
 func (p *Producer) runRound() {
 	p.order.Lock()
 	p.mu.Lock()
-	for p.callbackBytes > p.cfg.bufferBytes {
-		p.turn.Wait() // callbacks are slower than the disk
+	for p.backlogLocked() {
+		p.turn.Wait()
 	}
+	p.mu.Unlock()
+	p.runRoundOrdered()
+}
+
+// backlogLocked reports whether callbacks are that much slower than the disk that
+// nothing more may be stored.
+func (p *Producer) backlogLocked() bool { return p.callbackBytes > p.cfg.bufferBytes }
+
+// runRoundOrdered is runRound for who holds order, which it releases.
+func (p *Producer) runRoundOrdered() {
+	p.mu.Lock()
 	batches := p.drainLocked()
 	if len(batches) == 0 {
 		p.mu.Unlock()
