@@ -222,6 +222,9 @@ func checkTimestamp(r *Record, cfg *TopicConfig, now time.Time) error {
 	if limit := cfg.MessageTimestampAfterMax; limit != Forever && r.Timestamp.Sub(now) > limit {
 		return &InvalidRecordError{Topic: r.Topic, Rule: fmt.Sprintf("the timestamp %v is more than message.timestamp.after.max.ms (%v) ahead of the clock", r.Timestamp, limit)}
 	}
+	if time.UnixMilli(r.Timestamp.UnixMilli()).Unix() != r.Timestamp.Unix() {
+		return &InvalidRecordError{Topic: r.Topic, Rule: fmt.Sprintf("the timestamp %v is beyond what milliseconds since 1970 can hold", r.Timestamp)}
+	}
 	if r.Timestamp.UnixMilli() < 0 {
 		return &InvalidRecordError{Topic: r.Topic, Rule: fmt.Sprintf("the timestamp %v is before 1970", r.Timestamp)}
 	}

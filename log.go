@@ -42,7 +42,7 @@ type child interface{ closeWithLog() error }
 // It returns a *ConfigError, ErrLocked, ErrNewerFormat, ErrCorrupt, or the error
 // of the file system.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
-	if err := ctx.Err(); err != nil {
+	if err := contextError(ctx); err != nil {
 		return nil, err
 	}
 	if err := cfg.validate(); err != nil {
@@ -77,7 +77,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 
 // begin admits a call; end must follow if it returns nil.
 func (l *Log) begin(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
+	if err := contextError(ctx); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -87,6 +87,14 @@ func (l *Log) begin(ctx context.Context) error {
 	}
 	l.calls.Add(1)
 	return nil
+}
+
+// contextError returns the context's error, or a *ConfigError for a nil one.
+func contextError(ctx context.Context) error {
+	if ctx == nil {
+		return &ConfigError{Property: "ctx", Value: "nil", Rule: "must not be nil"}
+	}
+	return ctx.Err()
 }
 
 func (l *Log) end() { l.calls.Done() }

@@ -166,8 +166,8 @@ func (p *Producer) Produce(ctx context.Context, r Record, callback func(RecordMe
 // and the records that were taken may still become stored; a write that the call
 // makes itself, because nobody else was there to, is waited for all the same.
 func (p *Producer) ProduceSync(ctx context.Context, rs ...Record) ([]RecordMetadata, error) {
-	if len(rs) == 0 {
-		return nil, ctx.Err()
+	if err := contextError(ctx); err != nil || len(rs) == 0 {
+		return nil, err
 	}
 	call := &syncCall{results: make([]RecordMetadata, len(rs)), done: make(chan struct{})}
 	call.left.Store(int32(len(rs)))
@@ -199,7 +199,7 @@ func (p *Producer) ProduceSync(ctx context.Context, rs ...Record) ([]RecordMetad
 // add puts a record into its partition's open batch. For a synchronous call the
 // batch does not linger; holdStart leaves starting a round to the caller.
 func (p *Producer) add(ctx context.Context, r *Record, c completion, holdStart bool) error {
-	if err := ctx.Err(); err != nil {
+	if err := contextError(ctx); err != nil {
 		return err
 	}
 	size := int64(recordbatch.RecordSizeMax(r.Key, r.Value, r.Headers)) + recordbatch.HeaderSize
@@ -516,6 +516,9 @@ func (p *Producer) beginAnewAfterFailure(batches []*producerBatch) {
 // when it is durable, whatever the acks are, and its callbacks have returned, or
 // with ctx's error. It also returns the first failure of a record that had no callback.
 func (p *Producer) Flush(ctx context.Context) error {
+	if ctx == nil {
+		return contextError(ctx)
+	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
