@@ -102,9 +102,11 @@ type committer struct {
 	leading  bool
 	inFlight int
 	lastDone chan struct{} // closed when the newest commit has published
-}
 
-var taskPool = sync.Pool{New: func() any { return &task{wake: make(chan signal, 1)} }}
+	// spare has tasks of Append that are done. Each Store has its own: one that was
+	// made in a bubble of testing/synctest must not be used outside of it.
+	spare sync.Pool
+}
 
 // Append stores batches, in order, and returns when they are durable. Batches
 // that were refused carry their own Err; the returned error means that none of
@@ -113,12 +115,15 @@ var taskPool = sync.Pool{New: func() any { return &task{wake: make(chan signal, 
 // Append may be called concurrently. Two calls for one partition are ordered
 // as they enter; hooks.Enqueued tells when that is settled.
 func (s *Store) Append(appends []*Append, hooks AppendHooks) error {
-	t := taskPool.Get().(*task)
+	t, ok := s.committer.spare.Get().(*task)
+	if !ok {
+		t = &task{wake: make(chan signal, 1)}
+	}
 	t.appends, t.hooks = appends, hooks
 	err := s.commit(t)
 	wake := t.wake
 	*t = task{wake: wake}
-	taskPool.Put(t)
+	s.committer.spare.Put(t)
 	return err
 }
 
