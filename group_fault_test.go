@@ -215,8 +215,8 @@ func commitAndCrash(t *testing.T, opts ...GroupOption) {
 		require.NoError(t, err)
 		if round == 0 {
 			mustTopic(t, l, "t", TopicConfig{})
-			produceTo(t, l, "t", 0, strings.Split(strings.Repeat("x", 5000), "")...)
 		}
+		produceTo(t, l, "t", 0, strings.Split(strings.Repeat("x", 5000), "")...)
 		begin := time.Now()
 		g := mustJoin(t, l, "g", []string{"t"}, opts...)
 		rs, err := g.Poll(within(t), 1)
@@ -225,15 +225,11 @@ func commitAndCrash(t *testing.T, opts ...GroupOption) {
 		require.GreaterOrEqual(t, rs[0].Offset, Offset(acked.Load()))
 		require.LessOrEqual(t, rs[0].Offset, Offset(asked.Load()))
 		acked.Store(int64(rs[0].Offset))
-		stop, stopped := make(chan struct{}), make(chan struct{})
+		polling, stop := context.WithCancel(within(t))
+		stopped := make(chan struct{})
 		go func() {
 			defer close(stopped)
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
+			for polling.Err() == nil {
 				g.Mark(rs...)
 				at := int64(rs[0].Offset) + 1
 				asked.Store(at)
@@ -242,8 +238,10 @@ func commitAndCrash(t *testing.T, opts ...GroupOption) {
 					return
 				}
 				acked.Store(at)
-				if rs, err = g.Poll(within(t), 1); err != nil {
-					t.Error(err)
+				if rs, err = g.Poll(polling, 1); err != nil {
+					if polling.Err() == nil { // else it was told to stop, or has read all there is
+						t.Error(err)
+					}
 					return
 				}
 			}
@@ -252,7 +250,7 @@ func commitAndCrash(t *testing.T, opts ...GroupOption) {
 		sure := acked.Load()
 		crashed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50 * rng.IntN(3), RNG: rng})
 		possible := asked.Load()
-		close(stop)
+		stop()
 		<-stopped
 		require.NoError(t, l.Close())
 		acked.Store(sure)
