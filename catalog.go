@@ -214,7 +214,7 @@ func (c *catalog) remove(t *Topic) error {
 		for i, id := range ids {
 			var err error
 			if replicas[i], err = c.store.Partition(id); err != nil {
-				return err
+				return fmt.Errorf("topic %q partition %d: %w", t.name, i, err)
 			}
 		}
 		err := c.store.Update(func(tx *store.Tx) error {

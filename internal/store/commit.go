@@ -306,8 +306,8 @@ func (p *Partition) append(b *pebble.Batch, a *Append) error {
 	idempotent := h.ProducerID >= 0 && !h.IsControl()
 	if h.LastOffsetDelta < 0 || h.LastOffsetDelta == math.MaxInt32 || a.Epoch < -1 ||
 		(idempotent && (h.ProducerEpoch < 0 || h.BaseSequence < 0)) {
-		a.Err = fmt.Errorf("partition %d: %w: last offset delta %d, leader epoch %d, producer %d with epoch %d and sequence %d",
-			p.id, recordbatch.ErrInvalidRecord, h.LastOffsetDelta, a.Epoch, h.ProducerID, h.ProducerEpoch, h.BaseSequence)
+		a.Err = fmt.Errorf("%w: last offset delta %d, leader epoch %d, producer %d with epoch %d and sequence %d",
+			recordbatch.ErrInvalidRecord, h.LastOffsetDelta, a.Epoch, h.ProducerID, h.ProducerEpoch, h.BaseSequence)
 		return nil
 	}
 	span := h.LastOffsetDelta + 1

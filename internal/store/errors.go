@@ -7,6 +7,9 @@ import (
 	"github.com/leatlog/leat/internal/base"
 )
 
+// Errors about a partition do not name it: its id means nothing to a user, and
+// the caller knows the topic.
+
 // Errors to branch on.
 var (
 	// ErrClosed is returned by every call on a closed Store.
@@ -52,7 +55,7 @@ type CorruptBatchError struct {
 }
 
 func (e *CorruptBatchError) Error() string {
-	return fmt.Sprintf("partition %d: batch at offset %d is corrupt: %v", e.Partition, e.Offset, e.Cause)
+	return fmt.Sprintf("batch at offset %d is corrupt: %v", e.Offset, e.Cause)
 }
 
 func (e *CorruptBatchError) Unwrap() []error { return []error{ErrCorrupt, e.Cause} }
@@ -70,8 +73,8 @@ type SequenceError struct {
 }
 
 func (e *SequenceError) Error() string {
-	return fmt.Sprintf("partition %d: %v: producer %d sent epoch %d sequence %d, expected epoch %d sequence %d",
-		e.Partition, e.Rule, e.ProducerID, e.Epoch, e.Sequence, e.ExpectedEpoch, e.ExpectedNext)
+	return fmt.Sprintf("%v: producer %d sent epoch %d sequence %d, expected epoch %d sequence %d",
+		e.Rule, e.ProducerID, e.Epoch, e.Sequence, e.ExpectedEpoch, e.ExpectedNext)
 }
 
 func (e *SequenceError) Unwrap() error { return e.Rule }

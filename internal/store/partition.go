@@ -109,7 +109,7 @@ func (p *Partition) load() error {
 		return err
 	} else if ok {
 		if err := st.decode(v); err != nil {
-			return fmt.Errorf("partition %d: %w: %w", p.id, ErrCorrupt, err)
+			return fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
 	}
 	snapshotTo := base.Offset(0)
@@ -117,7 +117,7 @@ func (p *Partition) load() error {
 		return err
 	} else if ok {
 		if snapshotTo, err = p.app.producers.decode(v); err != nil {
-			return fmt.Errorf("partition %d: %w: %w", p.id, ErrCorrupt, err)
+			return fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
 	}
 	it, err := db.NewIter(&pebble.IterOptions{

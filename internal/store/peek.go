@@ -56,7 +56,7 @@ func (s *Store) peek(it *pebble.Iterator, id base.PartitionID) (Peek, error) {
 		return Peek{}, err
 	} else if ok {
 		if err := st.decode(v); err != nil {
-			return Peek{}, fmt.Errorf("partition %d: %w: %w", id, ErrCorrupt, err)
+			return Peek{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
 	}
 	oldest := int64(-1)
@@ -87,7 +87,7 @@ func (s *Store) peek(it *pebble.Iterator, id base.PartitionID) (Peek, error) {
 		}
 	}
 	if err := it.Error(); err != nil {
-		return Peek{}, fmt.Errorf("partition %d: reading its index: %w", id, err)
+		return Peek{}, fmt.Errorf("reading the index: %w", err)
 	}
 
 	// What was read may be of a commit that is not durable yet, but only if the

@@ -168,13 +168,13 @@ func (p *Partition) readError(at base.Offset, err error) error {
 	if pebble.IsCorruptionError(err) || errors.Is(err, recordbatch.ErrCorrupt) {
 		return &CorruptBatchError{Partition: p.id, Offset: at, Cause: err}
 	}
-	return fmt.Errorf("partition %d: reading the batch at offset %d: %w", p.id, at, err)
+	return fmt.Errorf("reading the batch at offset %d: %w", at, err)
 }
 
 // caught, deferred, makes an error of a panic of Pebble.
 func (p *Partition) caught(err *error) {
 	if r := recover(); r != nil {
-		*err = errors.Join(*err, fmt.Errorf("partition %d: reading from %s: %w: %v", p.id, p.store.opts.Dir, ErrCorrupt, r))
+		*err = errors.Join(*err, fmt.Errorf("reading from %s: %w: %v", p.store.opts.Dir, ErrCorrupt, r))
 	}
 }
 

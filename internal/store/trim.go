@@ -169,7 +169,7 @@ func (p *Partition) scanIndex(lo, hi base.Offset, fn func(at base.Offset, e *ind
 		at := entryOffset(it.Key())
 		v, err := it.ValueAndErr()
 		if err != nil {
-			return fmt.Errorf("partition %d: reading the index entry of offset %d: %w", p.id, at, err)
+			return fmt.Errorf("reading the index entry of offset %d: %w", at, err)
 		}
 		if err := e.decode(v); err != nil {
 			return &CorruptBatchError{p.id, at, err}
