@@ -14,6 +14,9 @@ type GroupListing struct {
 	Group    string
 	State    State
 	Protocol Protocol
+	// ProtocolType is what the members are: "consumer" of all of KIP-848's protocol,
+	// in a classic group what they said. Empty if there never were any.
+	ProtocolType string
 }
 
 // ListFilter says which groups ListGroups returns. Empty fields match all.
@@ -31,7 +34,7 @@ func (c *Coordinator) ListGroups(ctx context.Context, filter ListFilter) ([]Grou
 		some, err := submit(ctx, c, p, func(t *tx) ([]GroupListing, error) {
 			var some []GroupListing
 			for id, g := range t.groups {
-				l := GroupListing{Group: id, State: g.state(), Protocol: g.protocol()}
+				l := GroupListing{Group: id, State: g.state(), Protocol: g.protocol(), ProtocolType: g.protocolType()}
 				if (filter.States == nil || slices.Contains(filter.States, l.State)) &&
 					(filter.Protocols == nil || slices.Contains(filter.Protocols, l.Protocol)) {
 					some = append(some, l)
@@ -56,10 +59,14 @@ type GroupDescription struct {
 	Group    string
 	State    State
 	Protocol Protocol
+	// ProtocolType is as in GroupListing.
+	ProtocolType string
 	// Epoch is the group's, AssignmentEpoch the one that the target assignment is
-	// made for.
+	// made for. Of a classic group Epoch is the generation, and AssignmentEpoch that
+	// of the last assignment.
 	Epoch, AssignmentEpoch int32
-	// Assignor is the server-side assignor in use.
+	// Assignor is the server-side assignor in use; of a classic group the selected
+	// protocol, empty unless it is stable.
 	Assignor string
 	// Partition is the one of __consumer_offsets that the group lives in.
 	Partition int32
@@ -74,19 +81,28 @@ type GroupDescription struct {
 type MemberDescription struct {
 	Member, InstanceID, Rack string
 	ClientID, ClientHost     string
-	// Epoch is the member's; StaticLeaveEpoch if it is away.
+	// Epoch is the member's; StaticLeaveEpoch if it is away. Of a classic member it is
+	// the generation.
 	Epoch int32
+	// State of a classic member is MemberStable while the group is stable, else
+	// MemberUnreleased: it waits.
 	State MemberState
 	// Topics are the subscribed ones, ascending.
 	Topics           []string
 	RebalanceTimeout time.Duration
 	SessionTimeout   time.Duration
 	// Assigned is what it may read, Revoking what it still has to give up, Target
-	// where it is heading to.
+	// where it is heading to. Of a classic group Target is Assigned, and both and
+	// Topics are known of consumers only, while the group is stable.
 	Assigned, Revoking, Target []TopicPartitions
+	// Metadata is what a classic member said of itself for the selected protocol, and
+	// Assignment what the leader gave it: bytes that members understand. Nil unless
+	// the group is classic and stable.
+	Metadata, Assignment []byte
 }
 
-// DescribeGroup tells everything about a group (Kafka's ConsumerGroupDescribe). It
+// DescribeGroup tells everything about a group (Kafka's ConsumerGroupDescribe, and
+// DescribeGroups for a classic one: GroupDescription.Protocol says which it is). It
 // fails with a *GroupError of ErrGroupNotFound.
 func (c *Coordinator) DescribeGroup(ctx context.Context, group string) (GroupDescription, error) {
 	if err := checkGroupID(group); err != nil {
@@ -100,8 +116,13 @@ func (c *Coordinator) DescribeGroup(ctx context.Context, group string) (GroupDes
 		}
 		d := GroupDescription{Group: g.id, State: g.state(), Protocol: g.protocol(), Epoch: g.epoch(),
 			AssignmentEpoch: g.assignmentEpoch, Assignor: t.preferred(g), Partition: partition}
-		if g.meta != nil && g.meta.emptyMs != 0 {
-			d.EmptySince = time.UnixMilli(g.meta.emptyMs)
+		d.ProtocolType = g.protocolType()
+		if ms := g.emptyMs(); ms != 0 {
+			d.EmptySince = time.UnixMilli(ms)
+		}
+		if g.protocol() == ProtocolClassic {
+			t.describeClassic(g, &d)
+			return d, nil
 		}
 		for _, id := range g.sortedMembers() {
 			m := g.members[id]
@@ -134,7 +155,7 @@ func (c *Coordinator) DeleteGroup(ctx context.Context, group string) error {
 				}
 				return true, nil
 			}
-			if len(g.members) > 0 {
+			if g.occupied() {
 				return false, g.nonEmpty()
 			}
 			return t.deleteGroup(g), nil
@@ -154,6 +175,13 @@ func (t *tx) deleteGroup(g *group) bool {
 		}
 		t.emit(&offsetRecord{g.id, k.topic, k.partition, nil})
 	}
+	t.clearConsumer(g)
+	t.clearClassic(g)
+	return true
+}
+
+// clearConsumer removes what KIP-848's protocol left of a group without members.
+func (t *tx) clearConsumer(g *group) {
 	for _, id := range slices.Sorted(maps.Keys(g.target)) {
 		t.emit(&targetMemberRecord{g.id, id, nil})
 	}
@@ -163,5 +191,4 @@ func (t *tx) deleteGroup(g *group) bool {
 	if g.meta != nil {
 		t.emit(&groupRecord{g.id, nil})
 	}
-	return true
 }

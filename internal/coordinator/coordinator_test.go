@@ -50,6 +50,10 @@ func TestOptions(t *testing.T) {
 		"OffsetsRetentionCheckInterval": func(o *Options) { o.OffsetsRetentionCheckInterval = -1 },
 		"MaxBatchBytes":                 func(o *Options) { o.MaxBatchBytes = -1 },
 		"Assignor":                      func(o *Options) { o.Assignor = "sticky" },
+		"Classic.MinSessionTimeout":     func(o *Options) { o.Classic.MinSessionTimeout = time.Hour },
+		"Classic.MaxSessionTimeout":     func(o *Options) { o.Classic.MaxSessionTimeout = 1 << 62 },
+		"Classic.MemberMaxBytes":        func(o *Options) { o.Classic.MemberMaxBytes = -1 },
+		"Classic.GroupMaxBytes":         func(o *Options) { o.Classic.GroupMaxBytes = -1 },
 	} {
 		o := Options{Topics: newTopics(), Logs: func(context.Context, int32) (Log, error) { return nil, nil }}
 		change(&o)
@@ -349,7 +353,7 @@ func TestCancelledRequests(t *testing.T) {
 func TestCorruptLog(t *testing.T) {
 	w := newWorld(t, nil)
 	defer w.close(t)
-	w.log.records = []KV{{Key: []byte{0, 2, 9, 9}, Value: []byte{1}}, {Key: groupKey(keyTarget, "g"), Value: []byte{0, 0, 1}}}
+	w.log.records = []KV{{Key: []byte{0, 4, 9, 9}, Value: []byte{1}}, {Key: groupKey(keyTarget, "g"), Value: []byte{0, 0, 1}}}
 	_, err := w.c.FetchOffsets(t.Context(), FetchRequest{Group: "g"})
 	require.ErrorIs(t, err, ErrNotAvailable)
 	require.ErrorIs(t, err, ErrCorrupt)

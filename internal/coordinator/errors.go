@@ -49,6 +49,25 @@ var (
 	// ErrUnsupportedAssignor says that there is no server-side assignor of that
 	// name.
 	ErrUnsupportedAssignor = errors.New("UNSUPPORTED_ASSIGNOR: no server-side assignor of that name")
+	// ErrIllegalGeneration says that a classic member came with a generation that is
+	// not the group's. It joins again.
+	ErrIllegalGeneration = errors.New("ILLEGAL_GENERATION: the group has another generation")
+	// ErrRebalanceInProgress says that the classic group is rebalancing: the member
+	// commits what it has, and joins again.
+	ErrRebalanceInProgress = errors.New("REBALANCE_IN_PROGRESS: the group is rebalancing, join again")
+	// ErrMemberIDRequired gives a classic member that joins its id
+	// (MemberError.Member): it joins again with it (KIP-394).
+	ErrMemberIDRequired = errors.New("MEMBER_ID_REQUIRED: join again with the member id of this answer")
+	// ErrInconsistentProtocol says that the member and the group have no protocol in
+	// common: another protocol type, no assignor that all members support, or KIP-848
+	// against the classic protocol.
+	ErrInconsistentProtocol = errors.New("INCONSISTENT_GROUP_PROTOCOL: no protocol in common with the group")
+	// ErrInvalidSessionTimeout says that a classic member's session timeout is outside
+	// group.min.session.timeout.ms and group.max.session.timeout.ms.
+	ErrInvalidSessionTimeout = errors.New("INVALID_SESSION_TIMEOUT: the session timeout is out of bounds")
+	// ErrInvalidGroupID says that a classic request has no group id, or one that is too
+	// long.
+	ErrInvalidGroupID = errors.New("INVALID_GROUP_ID: the group id has to be 1 to 32767 bytes")
 	// ErrInvalidRequest says that a field of the request breaks a rule.
 	ErrInvalidRequest = errors.New("INVALID_REQUEST: a field breaks a rule")
 	// ErrUnknownTopicOrPartition says that the topic does not exist or has no such
@@ -62,16 +81,17 @@ var (
 )
 
 // MemberError is a refusal that concerns one member. It unwraps to
-// ErrUnknownMember, ErrFencedMemberEpoch, ErrStaleMemberEpoch, ErrFencedInstance
-// or ErrUnreleasedInstance.
+// ErrUnknownMember, ErrFencedMemberEpoch, ErrStaleMemberEpoch, ErrFencedInstance or
+// ErrUnreleasedInstance, and in the classic protocol also to ErrIllegalGeneration,
+// ErrRebalanceInProgress or ErrMemberIDRequired.
 type MemberError struct {
 	Group, Member string
 	// InstanceID is the group.instance.id that the request named, if any.
 	InstanceID string
-	// Epoch is the member epoch of the request.
+	// Epoch is the member epoch of the request, or its generation.
 	Epoch int32
-	// Current is the member epoch that the coordinator expects; -1 when it knows
-	// no such member.
+	// Current is the member epoch or generation that the coordinator expects; -1
+	// when it knows no such member.
 	Current int32
 	// Err is the sentinel.
 	Err error
@@ -89,7 +109,8 @@ func (e *MemberError) Error() string {
 func (e *MemberError) Unwrap() error { return e.Err }
 
 // GroupError is a refusal that concerns a group. It unwraps to ErrGroupNotFound,
-// ErrNonEmptyGroup, ErrGroupMaxSize or ErrUnsupportedAssignor.
+// ErrNonEmptyGroup, ErrGroupMaxSize, ErrUnsupportedAssignor, ErrInconsistentProtocol,
+// ErrInvalidSessionTimeout or ErrInvalidGroupID.
 type GroupError struct {
 	Group string
 	// State is the group's.

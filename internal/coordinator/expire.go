@@ -14,14 +14,11 @@ import (
 func (t *tx) expireOffsets() (more bool) {
 	for _, id := range slices.Sorted(maps.Keys(t.groups)) {
 		g := t.groups[id]
-		empty := len(g.members) == 0
+		empty := !g.occupied() && (g.classic == nil || len(g.classic.pending) == 0)
 		for _, k := range g.sortedOffsets() {
 			v := g.offsets[k]
 			topic, exists := t.opts.Topics.Topic(k.topic)
-			since := v.commitMs
-			if g.meta != nil {
-				since = max(since, g.meta.emptyMs)
-			}
+			since := max(v.commitMs, g.emptyMs())
 			old := empty && t.opts.OffsetsRetention >= 0 &&
 				t.now.Sub(time.UnixMilli(since)) >= t.opts.OffsetsRetention
 			if exists && v.of(topic.ID) && !old {

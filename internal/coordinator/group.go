@@ -11,7 +11,9 @@ import (
 // State is the state of a group, by Kafka's names.
 type State string
 
-// The states of a group under KIP-848's protocol.
+// The states of a group: StateEmpty and StateStable of both protocols,
+// StateAssigning and StateReconciling of KIP-848's, StatePreparingRebalance and
+// StateCompletingRebalance of the classic one.
 const (
 	// StateEmpty: no members; perhaps committed offsets.
 	StateEmpty State = "Empty"
@@ -21,6 +23,10 @@ const (
 	StateReconciling State = "Reconciling"
 	// StateStable: every member has what the target gives it.
 	StateStable State = "Stable"
+	// StatePreparingRebalance: members are to join again, and are waited for.
+	StatePreparingRebalance State = "PreparingRebalance"
+	// StateCompletingRebalance: all have joined, the leader's assignment is awaited.
+	StateCompletingRebalance State = "CompletingRebalance"
 	// StateDead: there is no such group.
 	StateDead State = "Dead"
 )
@@ -34,7 +40,7 @@ const (
 	ProtocolNone Protocol = ""
 	// ProtocolConsumer is KIP-848's, "consumer" in Kafka's ListGroups.
 	ProtocolConsumer Protocol = "consumer"
-	// ProtocolClassic is that of JoinGroup and SyncGroup. No group is of it yet.
+	// ProtocolClassic is that of JoinGroup and SyncGroup.
 	ProtocolClassic Protocol = "classic"
 )
 
@@ -46,6 +52,7 @@ type state struct {
 	touched map[string]struct{}
 	gone    []memberName
 	timers  timers
+	alarms  alarms
 }
 
 type memberName struct{ group, member string }
@@ -54,13 +61,18 @@ func newState() *state {
 	return &state{groups: make(map[string]*group), touched: make(map[string]struct{})}
 }
 
-// group is one consumer group. The offsets are common to all protocols; the
-// fields below them are KIP-848's, and another protocol's go beside them.
+// group is one consumer group. The offsets are common to both protocols; classic
+// is the classic one's, the fields below it are KIP-848's. A group has members of one
+// protocol at a time.
 //
 // Durable fields change in apply methods only.
 type group struct {
 	id      string
 	offsets map[offsetKey]*offsetValue
+
+	// classic is nil unless somebody joined by the classic protocol, or was given a
+	// member id for it.
+	classic *classicGroup
 
 	// meta is nil until the group had its first member.
 	meta *groupValue
@@ -108,13 +120,15 @@ func (s *state) group(id string) *group {
 
 // drop forgets the group if nothing is left of it.
 func (s *state) drop(g *group) {
-	if g.meta == nil && g.assignmentEpoch == 0 && len(g.offsets) == 0 && len(g.members) == 0 && len(g.target) == 0 {
+	if g.meta == nil && g.classic == nil && g.assignmentEpoch == 0 && len(g.offsets) == 0 && len(g.members) == 0 && len(g.target) == 0 {
 		delete(s.groups, g.id)
 	}
 }
 
 func (g *group) state() State {
 	switch {
+	case g.protocol() == ProtocolClassic:
+		return g.classic.state
 	case len(g.members) == 0:
 		return StateEmpty
 	case g.epoch() > g.assignmentEpoch:
@@ -136,10 +150,39 @@ func (g *group) epoch() int32 {
 }
 
 func (g *group) protocol() Protocol {
-	if g.meta == nil {
-		return ProtocolNone
+	switch {
+	case g.meta != nil:
+		return ProtocolConsumer
+	case g.classic != nil:
+		return ProtocolClassic
 	}
-	return ProtocolConsumer
+	return ProtocolNone
+}
+
+// size is how many members the group has, of either protocol.
+func (g *group) size() int {
+	if g.classic != nil {
+		return len(g.members) + len(g.classic.members)
+	}
+	return len(g.members)
+}
+
+// occupied reports whether the group is not Empty: it has members, or had some a
+// moment ago whose place a rebalance still holds.
+func (g *group) occupied() bool {
+	return len(g.members) > 0 || g.classic != nil && g.classic.state != StateEmpty
+}
+
+// emptyMs is when the last member left, Unix milliseconds; 0 while there are
+// members, or if there never were any.
+func (g *group) emptyMs() int64 {
+	switch {
+	case g.meta != nil:
+		return g.meta.emptyMs
+	case g.classic != nil && g.classic.value != nil && !g.occupied():
+		return max(g.classic.value.stateMs, 0)
+	}
+	return 0
 }
 
 // sortedMembers returns the member ids in ascending order.
@@ -230,6 +273,11 @@ func (s *state) loaded(now time.Time, timeout time.Duration) {
 				m.revokeEnds = now.Add(m.rebalanceTimeout())
 			}
 			s.timers.set(m)
+		}
+		if len(g.members) > 0 {
+			g.classic = nil // again a log of another hand: a group is of one protocol
+		} else if g.classic != nil {
+			s.loadClassic(g, now, timeout)
 		}
 	}
 	clear(s.touched)

@@ -237,7 +237,8 @@ func code(err error) string {
 	for _, sentinel := range []error{ErrClosed, ErrNotCoordinator, ErrNotAvailable, ErrUnknownMember, ErrFencedMemberEpoch,
 		ErrStaleMemberEpoch, ErrFencedInstance, ErrUnreleasedInstance, ErrGroupNotFound, ErrNonEmptyGroup, ErrGroupMaxSize,
 		ErrGroupSubscribedToTopic, ErrUnsupportedAssignor, ErrInvalidRequest, ErrUnknownTopicOrPartition,
-		ErrOffsetMetadataTooLarge} {
+		ErrOffsetMetadataTooLarge, ErrIllegalGeneration, ErrRebalanceInProgress, ErrMemberIDRequired, ErrInconsistentProtocol,
+		ErrInvalidSessionTimeout, ErrInvalidGroupID} {
 		if errors.Is(err, sentinel) {
 			return strings.TrimSuffix(strings.Fields(sentinel.Error())[0], ":")
 		}

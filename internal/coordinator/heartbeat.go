@@ -77,7 +77,9 @@ const maxSubscriptionBytes = 256 << 10
 //
 // Refusals are *MemberError, *GroupError and *RequestError. On ErrUnknownMember
 // and ErrFencedMemberEpoch the member has lost all it had: it stops reading and
-// joins with JoinEpoch. After an error that leaves the outcome open
+// joins with JoinEpoch. Joining a group with members of the classic protocol is refused
+// with ErrGroupNotFound: a classic group becomes one of this protocol once it is empty.
+// After an error that leaves the outcome open
 // (ErrNotAvailable, ErrNotCoordinator, ctx's) it sends a full heartbeat:
 // RebalanceTimeout, Topics and Owned all set, Epoch as it knows it; the answer then
 // has the Assignment. (Owned alone does too, if it is not what is assigned.)
@@ -176,6 +178,7 @@ func (t *tx) heartbeat(req *HeartbeatRequest) (HeartbeatResponse, error) {
 		return HeartbeatResponse{Member: req.Member, Epoch: req.Epoch, HeartbeatInterval: t.opts.HeartbeatInterval}, nil
 	}
 
+	t.toConsumer(req.Group)
 	g := t.group(req.Group)
 	// What the member was last told, for all we know; for one that joins, nothing.
 	var told partitionSet
@@ -229,6 +232,12 @@ func (t *tx) admit(req *HeartbeatRequest) (m, replaces *member, err error) {
 				Detail: fmt.Sprintf("the partition has %d groups", len(t.groups)), Err: ErrGroupMaxSize}
 		}
 		return nil, nil, nil
+	}
+	if join && g.classic != nil && g.classic.state != StateEmpty {
+		// Who comes with an epoch was a member once and is unknown now, as below: it
+		// gives up what it had, and finds out when it joins.
+		return nil, nil, &GroupError{Group: g.id, State: g.state(), Err: ErrGroupNotFound,
+			Detail: "it is no group of KIP-848's protocol: its members use the classic one (group.protocol=classic)"}
 	}
 	m = g.members[req.Member]
 	if req.InstanceID != "" {

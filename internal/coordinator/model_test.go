@@ -20,9 +20,15 @@ func (s *state) dump() string {
 	var out strings.Builder
 	for _, id := range sortedKeys(s.groups) {
 		g := s.groups[id]
+		if c := g.classic; c != nil && c.value == nil && g.meta == nil && len(g.offsets) == 0 {
+			continue // its first members are still joining: nothing is durable
+		}
 		fmt.Fprintf(&out, "group %s assignment=%d", id, g.assignmentEpoch)
 		if g.meta != nil {
 			fmt.Fprintf(&out, " meta=%+v", *g.meta)
+		}
+		if g.classic != nil && g.classic.value != nil {
+			fmt.Fprintf(&out, " classic=%+v", *g.classic.value)
 		}
 		fmt.Fprintln(&out)
 		for _, k := range g.sortedOffsets() {
@@ -90,11 +96,13 @@ func (s *state) valid(t require.TestingT) {
 			require.Contains(t, g.members, id)
 		}
 	}
-	n := 0
+	n, alarms := 0, 0
 	for _, g := range s.groups {
 		n += len(g.members)
+		alarms += g.validClassic(t, s)
 	}
 	require.Len(t, s.timers, n)
+	require.Len(t, s.alarms.heap, alarms)
 }
 
 // inside runs fn on the state, between rounds. fn runs in the partition's goroutine,

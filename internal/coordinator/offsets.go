@@ -28,8 +28,8 @@ type OffsetCommit struct {
 type CommitRequest struct {
 	Group string
 	// Member and Epoch are the committing member's, Epoch that of its last
-	// heartbeat. Both zero: not by a member, which is allowed as long as the group
-	// has none.
+	// heartbeat, or in a classic group the generation. Member empty and Epoch zero or
+	// negative: not by a member, which is allowed as long as the group has none.
 	Member string
 	Epoch  int32
 	// InstanceID is group.instance.id of a static member; empty: not checked.
@@ -51,8 +51,9 @@ type PartitionResult struct {
 // arrive together share an append.
 //
 // An error concerns the whole request, and then nothing was committed:
-// *MemberError with ErrUnknownMember, ErrStaleMemberEpoch or ErrFencedInstance,
-// *GroupError, *RequestError. After ErrNotAvailable, ErrNotCoordinator and ctx's
+// *MemberError with ErrUnknownMember, ErrStaleMemberEpoch, ErrIllegalGeneration,
+// ErrRebalanceInProgress (the assignment of this generation is not there yet) or
+// ErrFencedInstance, *GroupError, *RequestError. After ErrNotAvailable, ErrNotCoordinator and ctx's
 // error the outcome is open.
 func (c *Coordinator) CommitOffsets(ctx context.Context, req CommitRequest) ([]PartitionResult, error) {
 	if err := checkGroupID(req.Group); err != nil {
@@ -81,7 +82,7 @@ func (c *Coordinator) ResetOffsets(ctx context.Context, req ResetRequest) ([]Par
 		return nil, err
 	}
 	return submit(ctx, c, c.PartitionFor(req.Group), func(t *tx) ([]PartitionResult, error) {
-		if g := t.groups[req.Group]; g != nil && len(g.members) > 0 {
+		if g := t.groups[req.Group]; g != nil && g.occupied() {
 			return nil, g.nonEmpty()
 		}
 		return t.commit(req.Group, req.Offsets)
@@ -89,14 +90,17 @@ func (c *Coordinator) ResetOffsets(ctx context.Context, req ResetRequest) ([]Par
 }
 
 func (g *group) nonEmpty() error {
-	return &GroupError{Group: g.id, State: g.state(), Detail: fmt.Sprintf("it has %d", len(g.members)), Err: ErrNonEmptyGroup}
+	return &GroupError{Group: g.id, State: g.state(), Detail: fmt.Sprintf("it has %d", g.size()), Err: ErrNonEmptyGroup}
 }
 
 // mayCommit fences. Nobody but a member with its current epoch commits to a
 // group that has members.
 func (t *tx) mayCommit(g *group, req *CommitRequest) error {
-	if req.Member == "" && req.Epoch <= 0 && (g == nil || len(g.members) == 0) {
+	if req.Member == "" && req.Epoch <= 0 && (g == nil || !g.occupied()) {
 		return nil
+	}
+	if g != nil && g.protocol() == ProtocolClassic {
+		return t.mayCommitClassic(g, req)
 	}
 	return g.checkMember(req.Group, req.Member, req.InstanceID, req.Epoch)
 }
@@ -183,7 +187,8 @@ func (t *tx) checkOffset(group string, o *OffsetCommit) (Topic, error) {
 // FetchRequest asks for committed offsets (Kafka's OffsetFetch).
 type FetchRequest struct {
 	Group string
-	// Member and Epoch are checked as in a commit if Member is not empty.
+	// Member and Epoch are checked as in a commit if Member is not empty and the group
+	// is not a classic one.
 	Member string
 	Epoch  int32
 	// Partitions are those asked for; nil: all that have a committed offset.
@@ -218,7 +223,7 @@ func (c *Coordinator) FetchOffsets(ctx context.Context, req FetchRequest) ([]Com
 
 func (t *tx) fetch(req *FetchRequest) ([]CommittedOffset, error) {
 	g := t.groups[req.Group]
-	if req.Member != "" {
+	if req.Member != "" && (g == nil || g.protocol() != ProtocolClassic) {
 		if err := g.checkMember(req.Group, req.Member, "", req.Epoch); err != nil {
 			return nil, err
 		}
@@ -276,7 +281,8 @@ type DeleteRequest struct {
 // DeleteOffsets removes committed offsets, of topics that no member of the group
 // subscribes to. The results are in the request's order, partition by partition; a
 // partition without an offset is no error. It fails with a *GroupError of
-// ErrGroupNotFound.
+// ErrGroupNotFound, or of ErrNonEmptyGroup for a classic group with members that are
+// not consumers.
 func (c *Coordinator) DeleteOffsets(ctx context.Context, req DeleteRequest) ([]PartitionResult, error) {
 	if err := checkGroupID(req.Group); err != nil {
 		return nil, err
@@ -286,10 +292,14 @@ func (c *Coordinator) DeleteOffsets(ctx context.Context, req DeleteRequest) ([]P
 		if g == nil {
 			return nil, notFound(req.Group)
 		}
+		if c := g.classic; c != nil && c.state != StateEmpty && c.protocolType != protocolTypeConsumer {
+			return nil, g.nonEmpty()
+		}
 		subscribed := make(map[string]bool)
 		for _, topic := range g.subscribed() {
 			subscribed[topic] = true
 		}
+		every := g.classic != nil && !g.classic.subscribed(subscribed)
 		var out []PartitionResult
 		for _, tp := range req.Partitions {
 			if size := len(tp.Partitions) * (len(req.Group) + len(tp.Topic) + 10 + recordOverheadBytes); size > t.opts.MaxBatchBytes {
@@ -298,9 +308,9 @@ func (c *Coordinator) DeleteOffsets(ctx context.Context, req DeleteRequest) ([]P
 			}
 			for _, p := range tp.Partitions {
 				r := PartitionResult{Topic: tp.Topic, ID: tp.ID, Partition: p}
-				if subscribed[tp.Topic] {
+				if every || subscribed[tp.Topic] {
 					r.Err = &OffsetError{Group: g.id, Topic: tp.Topic, Partition: p, Err: ErrGroupSubscribedToTopic,
-						Detail: fmt.Sprintf("the group has %d members", len(g.members))}
+						Detail: fmt.Sprintf("the group has %d members", g.size())}
 				} else if g.offsets[offsetKey{tp.Topic, p}] != nil {
 					t.emit(&offsetRecord{g.id, tp.Topic, p, nil})
 				}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/leatlog/leat/internal/assignor"
@@ -104,8 +105,31 @@ type Options struct {
 	// it; default 512 KiB.
 	MaxBatchBytes int
 	// NewMemberID makes the id of a member that joins without; default 16 random
-	// bytes in base64 URL form, as Kafka's clients make them.
+	// bytes in base64 URL form, as Kafka's clients make them. Of a classic member it is
+	// the end of the id, after the client id.
 	NewMemberID func() string
+	// Classic configures groups of the classic protocol.
+	Classic ClassicOptions
+}
+
+// ClassicOptions configure the groups of JoinGroup and SyncGroup. Zero values mean
+// the defaults. Their size is bounded by Options.GroupMaxSize too (group.max.size).
+type ClassicOptions struct {
+	// MinSessionTimeout and MaxSessionTimeout bound the session timeout that a member
+	// asks for; defaults 6 s (group.min.session.timeout.ms) and 30 min
+	// (group.max.session.timeout.ms).
+	MinSessionTimeout, MaxSessionTimeout time.Duration
+	// InitialRebalanceDelay is how long an empty group waits for more members after
+	// one joined, and again after each that comes meanwhile, up to the rebalance
+	// timeout; default 3 s (group.initial.rebalance.delay.ms). Negative: not at all.
+	InitialRebalanceDelay time.Duration
+	// MemberMaxBytes bounds the protocols of one member, names and metadata; default
+	// 256 KiB.
+	MemberMaxBytes int
+	// GroupMaxBytes bounds the record of a group: every member's metadata of the
+	// selected protocol and its assignment; default 1,000,000, as much as fits into a
+	// batch of max.message.bytes. The metadata of all protocols may be four times that.
+	GroupMaxBytes int
 }
 
 // maxQueuedRequests bounds the requests that wait for one partition; further
@@ -148,6 +172,11 @@ func (o Options) withDefaults() Options {
 	if o.NewMemberID == nil {
 		o.NewMemberID = newMemberID
 	}
+	def(&o.Classic.MinSessionTimeout, 6*time.Second)
+	def(&o.Classic.MaxSessionTimeout, 30*time.Minute)
+	def(&o.Classic.InitialRebalanceDelay, 3*time.Second)
+	num(&o.Classic.MemberMaxBytes, 256<<10)
+	num(&o.Classic.GroupMaxBytes, 1_000_000)
 	return o
 }
 
@@ -172,6 +201,12 @@ func (o Options) validate() error {
 		"positive and at most 32767")
 	need(o.OffsetsRetentionCheckInterval > 0, "OffsetsRetentionCheckInterval", "positive")
 	need(o.MaxBatchBytes > 0, "MaxBatchBytes", "positive")
+	need(o.Classic.MinSessionTimeout >= time.Millisecond && o.Classic.MinSessionTimeout <= o.Classic.MaxSessionTimeout,
+		"Classic.MinSessionTimeout", "at least a millisecond and at most Classic.MaxSessionTimeout")
+	need(o.Classic.MaxSessionTimeout <= math.MaxInt32*time.Millisecond, "Classic.MaxSessionTimeout", "at most 24 days")
+	need(o.Classic.MemberMaxBytes > 0, "Classic.MemberMaxBytes", "positive")
+	need(o.Classic.GroupMaxBytes > 0 && o.Classic.GroupMaxBytes <= math.MaxInt32, "Classic.GroupMaxBytes",
+		"positive and at most 2 GiB")
 	_, ok := assignor.Server(o.Assignor)
 	need(ok, "Assignor", assignor.ServerNames)
 	return errors.Join(errs...)

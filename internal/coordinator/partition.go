@@ -208,6 +208,9 @@ func (p *partition) loop(ctx context.Context) error {
 		if t := p.state.timers; len(t) > 0 && t[0].due().Before(next) {
 			next = t[0].due()
 		}
+		if at, any := p.state.alarms.next(); any && at.Before(next) {
+			next = at
+		}
 		timer.Reset(max(0, next.Sub(p.c.opts.Clock.Now())))
 	}
 }
@@ -216,7 +219,7 @@ func (p *partition) loop(ctx context.Context) error {
 // makes their records durable with one append, and answers. An error says that
 // the state is no longer that of the log.
 func (p *partition) round(ctx context.Context, first *op) error {
-	t := &tx{state: p.state, opts: &p.c.opts, now: p.c.opts.Clock.Now()}
+	t := &tx{state: p.state, partition: p, opts: &p.c.opts, now: p.c.opts.Clock.Now()}
 	p.upkeep(t)
 
 	var ops []*op
@@ -252,6 +255,9 @@ func (p *partition) round(ctx context.Context, first *op) error {
 	if err != nil {
 		return err
 	}
+	for _, give := range t.answers {
+		give()
+	}
 	p.announce()
 	return nil
 }
@@ -266,6 +272,7 @@ func (p *partition) upkeep(t *tx) {
 		t.opts.Logger.Warn("member removed", slog.String("group", g.id), slog.String("member", m.id),
 			slog.String("instance", m.meta.instanceID), slog.Any("epoch", m.current.epoch), slog.String("why", why))
 	})
+	t.ringAlarms()
 	more := false
 	dirty := p.changed == nil
 	select {

@@ -375,7 +375,7 @@ func decodeRecord(key, value []byte) (record, error) {
 	if k.err != nil {
 		return nil, corrupt("key", k.err)
 	}
-	if version < 0 || version == keyGroupMetadata || version == keyPartitionMetadata || version > keyCurrentAssignment {
+	if version < 0 || version == keyPartitionMetadata || version > keyCurrentAssignment {
 		return nil, nil
 	}
 	group := k.string()
@@ -386,6 +386,12 @@ func decodeRecord(key, value []byte) (record, error) {
 		rec := &offsetRecord{group: group, topic: k.string(), partition: k.int32()}
 		if value != nil {
 			rec.value = v.offsetValue()
+		}
+		r = rec
+	case keyGroupMetadata:
+		rec := &classicRecord{group: group}
+		if value != nil {
+			rec.value = v.classicValue()
 		}
 		r = rec
 	case keyConsumerGroup:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -21,6 +22,14 @@ func samples() []record {
 		&offsetRecord{"g", "t", 3, &offsetValue{offset: 42, leaderEpoch: 5, metadata: "m", commitMs: 1700000000000}},
 		&offsetRecord{"g", "t", 3, &offsetValue{offset: 42, leaderEpoch: -1, commitMs: 1700000000000, topicID: a}},
 		&offsetRecord{"g", "t", 3, nil},
+		&classicRecord{"g", &classicValue{protocolType: "consumer", generation: 7, protocol: "range", leader: "m",
+			stateMs: 1700000000000, members: []classicMemberValue{
+				{id: "m", instanceID: "i", clientID: "c", clientHost: "/127.0.0.1", rebalanceTimeoutMs: 300000,
+					sessionTimeoutMs: 45000, subscription: []byte{1, 2}, assignment: []byte{3}},
+				{id: "n", rebalanceTimeoutMs: 1, sessionTimeoutMs: 2},
+			}}},
+		&classicRecord{"g", &classicValue{protocolType: "consumer", generation: 8, stateMs: -1}},
+		&classicRecord{"g", nil},
 		&groupRecord{"g", &groupValue{epoch: 9}},
 		&groupRecord{"g", &groupValue{epoch: 10, hash: -2, emptyMs: 1700000000000}},
 		&groupRecord{"g", nil},
@@ -101,8 +110,60 @@ func TestOffsetsAreKafkas(t *testing.T) {
 	})
 }
 
+// TestClassicIsKafkas does the same for groups of the classic protocol.
+func TestClassicIsKafkas(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringN(0, 20, 60)
+		null := func(s string) *string {
+			if s == "" {
+				return nil
+			}
+			return &s
+		}
+		bytes := func(name string) []byte { return append([]byte(nil), rapid.SliceOf(rapid.Byte()).Draw(t, name)...) }
+		v := classicValue{protocolType: text.Draw(t, "type"), generation: rapid.Int32().Draw(t, "generation"),
+			protocol: text.Draw(t, "protocol"), leader: text.Draw(t, "leader"), stateMs: rapid.Int64().Draw(t, "ms")}
+		for range rapid.IntRange(0, 3).Draw(t, "members") {
+			v.members = append(v.members, classicMemberValue{id: text.Draw(t, "id"), instanceID: text.Draw(t, "instance"),
+				clientID: text.Draw(t, "client"), clientHost: text.Draw(t, "host"),
+				rebalanceTimeoutMs: rapid.Int32().Draw(t, "rebalance"), sessionTimeoutMs: rapid.Int32().Draw(t, "session"),
+				subscription: bytes("subscription"), assignment: bytes("assignment")})
+		}
+		rec := &classicRecord{group: text.Draw(t, "group"), value: &v}
+		version := rapid.Int16Range(0, 4).Draw(t, "version")
+		k := kmsg.GroupMetadataKey{Version: 2, Group: rec.group}
+		theirs := kmsg.GroupMetadataValue{Version: version, ProtocolType: v.protocolType, Generation: v.generation,
+			Protocol: null(v.protocol), Leader: null(v.leader), CurrentStateTimestamp: v.stateMs}
+		want := v
+		want.members = nil
+		if version < 2 {
+			want.stateMs = -1
+		}
+		for _, m := range v.members {
+			theirs.Members = append(theirs.Members, kmsg.GroupMetadataValueMember{MemberID: m.id, InstanceID: null(m.instanceID),
+				ClientID: m.clientID, ClientHost: m.clientHost, RebalanceTimeoutMillis: m.rebalanceTimeoutMs,
+				SessionTimeoutMillis: m.sessionTimeoutMs, Subscription: m.subscription, Assignment: m.assignment})
+			if version < 3 {
+				m.instanceID = ""
+			}
+			if version < 1 {
+				m.rebalanceTimeoutMs = m.sessionTimeoutMs
+			}
+			want.members = append(want.members, m)
+		}
+		back, err := decodeRecord(k.AppendTo(nil), theirs.AppendTo(nil))
+		require.NoError(t, err)
+		require.Equal(t, &classicRecord{rec.group, &want}, back)
+
+		theirs.Version = 3
+		ours := rec.kv()
+		require.Equal(t, k.AppendTo(nil), ours.Key)
+		require.Equal(t, theirs.AppendTo(nil), ours.Value)
+	})
+}
+
 func TestSkippedAndCorruptRecords(t *testing.T) {
-	for _, version := range []byte{2, 4, 9, 15, 16, 255} {
+	for _, version := range []byte{4, 9, 15, 16, 255} {
 		r, err := decodeRecord([]byte{0, version, 1, 2, 3}, []byte("whatever"))
 		require.NoError(t, err)
 		require.Nil(t, r)
@@ -155,6 +216,11 @@ func FuzzDecodeRecord(f *testing.F) {
 		kv := r.kv()
 		f.Add(kv.Key, kv.Value)
 	}
+	for version := range int16(5) {
+		v := kmsg.GroupMetadataValue{Version: version, ProtocolType: "consumer", Generation: 1,
+			Members: []kmsg.GroupMetadataValueMember{{MemberID: "m", Subscription: subscription("t")}, {MemberID: "m"}}}
+		f.Add(groupKey(keyGroupMetadata, "g"), v.AppendTo(nil))
+	}
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		r, err := decodeRecord(key, value)
 		if err != nil {
@@ -168,6 +234,14 @@ func FuzzDecodeRecord(f *testing.F) {
 		back, err := decodeRecord(kv.Key, kv.Value)
 		require.NoError(t, err)
 		require.Equal(t, r, back)
-		r.apply(newState())
+		s := newState()
+		r.apply(s)
+		s.loaded(time.Unix(0, 0), time.Second)
+		for _, g := range s.groups {
+			if c := g.classic; c != nil {
+				require.Len(t, s.alarms.heap, len(c.members))
+				require.Equal(t, len(c.members) > 0, g.occupied())
+			}
+		}
 	})
 }

@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write what the scripts and golden files
 // line, what it gives the lines after it, indented. The time is a bubble's.
 //
 //	topic t 3                  create the topic, or give it 3 partitions; 0 deletes it
-//	options session=45s ...    for the whole script: session, size, retention, assignor
+//	options session=45s ...    for the whole script: session, size, retention, assignor, delay, bytes
 //	join g a topics=t,u        heartbeat with epoch 0; instance=, assignor=, rebalance=, session=
 //	beat g a                   the next heartbeat, acknowledging what it was told; owned=, epoch=, topics=, assignor=
 //	                           owned=same: as before; owned=none; full: everything set
@@ -34,6 +34,18 @@ var update = flag.Bool("update", false, "write what the scripts and golden files
 //	fetch g [t:0,1] / reset g t:0=5 / forget g t:0 / delete g / groups / describe g
 //	advance 46s                let time pass
 //	news g a                   whether a watcher was told something since the last news or beat
+//
+// The classic protocol; answers that come later are shown below the command after
+// which they came, with the member's name:
+//
+//	cjoin g a topics=t         JoinGroup; id= (default: as last told, "-": none), instance=, protocols=range,sticky,
+//	                           type=, session=, rebalance=, v4: needs a member id, v9: can skip the assignment
+//	csync g a a=t:0 b=t:1      SyncGroup; the pairs are the leader's assignments; gen=, id=, protocol=, type=
+//	cbeat g a / cleave g a     Heartbeat; gen=, id= / LeaveGroup; id=, instance=
+//	ccommit g a t:0=5          OffsetCommit with the generation; gen=, id=
+//
+// And of both:
+//
 //	take-over                  unload the partition and load it anew; unload: only that
 //	compact [tombstones]       keep the last record of each key in the log
 func TestScripts(t *testing.T) {
@@ -51,6 +63,7 @@ func TestScripts(t *testing.T) {
 					if s.world != nil {
 						s.close(t)
 					}
+					s.classic.wg.Wait()
 					for _, stop := range s.stops {
 						stop()
 					}
@@ -64,7 +77,10 @@ func TestScripts(t *testing.T) {
 					if line == "" || line[0] == '#' {
 						continue
 					}
-					for _, l := range strings.Split(strings.TrimRight(s.run(strings.Fields(line)), "\n"), "\n") {
+					given := s.run(strings.Fields(line))
+					synctest.Wait()
+					given = strings.TrimRight(given, "\n") + "\n" + s.classic.answered()
+					for _, l := range strings.Split(given, "\n") {
 						if l != "" {
 							fmt.Fprintln(&out, "  "+l)
 						}
@@ -86,6 +102,7 @@ type script struct {
 	clients map[string]*client
 	news    map[string]<-chan struct{}
 	stops   []func()
+	classic classicScript
 }
 
 // client returns the member's client, made and watched at first.
@@ -124,11 +141,17 @@ func (s *script) run(words []string) string {
 			o.OffsetsRetention = s.duration(args["retention"])
 			o.GroupMaxSize = int(s.number(args["size"]))
 			o.Assignor = args["assignor"]
+			o.Classic.InitialRebalanceDelay = s.duration(args["delay"])
+			o.Classic.GroupMaxBytes = int(s.number(args["bytes"]))
+			o.NewMemberID = s.classic.newID
 		})
 		return ""
 	}
 	if s.world == nil {
-		s.world = newWorld(s.t, nil)
+		s.world = newWorld(s.t, func(o *Options) { o.NewMemberID = s.classic.newID })
+	}
+	if strings.HasPrefix(plain[0], "c") && plain[0] != "commit" && plain[0] != "compact" {
+		return s.runClassic(plain, args)
 	}
 	defer synctest.Wait()
 	switch plain[0] {
@@ -246,6 +269,10 @@ func (s *script) run(words []string) string {
 		var out strings.Builder
 		fmt.Fprintf(&out, "%s epoch=%d assignment=%d %s\n", d.State, d.Epoch, d.AssignmentEpoch, d.Assignor)
 		for _, m := range d.Members {
+			if d.Protocol == ProtocolClassic {
+				fmt.Fprintf(&out, "%s instance=%q topics=%v assigned=%s\n", m.Member, m.InstanceID, m.Topics, show(m.Assigned))
+				continue
+			}
 			fmt.Fprintf(&out, "%s epoch=%d %s assigned=%s", m.Member, m.Epoch, m.State, show(m.Assigned))
 			if len(m.Revoking) > 0 {
 				fmt.Fprintf(&out, " revoking=%s", show(m.Revoking))

@@ -9,10 +9,13 @@ import "time"
 // nothing.
 type tx struct {
 	*state
-	opts    *Options
-	now     time.Time
-	records []KV
-	bytes   int
+	partition *partition
+	opts      *Options
+	now       time.Time
+	records   []KV
+	bytes     int
+	// answers are given once the records are durable.
+	answers []func()
 }
 
 // recordOverheadBytes is about what a record takes in a batch besides its key

@@ -40,6 +40,21 @@ func (e *encoder) nullable(v string) {
 	e.compact(v)
 }
 
+// nullableString is string, with the empty one as null.
+func (e *encoder) nullableString(v string) {
+	if v == "" {
+		e.int16(-1)
+		return
+	}
+	e.string(v)
+}
+
+// bytes is bytes with an int32 length.
+func (e *encoder) bytes(v []byte) {
+	e.int32(int32(len(v)))
+	*e = append(*e, v...)
+}
+
 // tag64 is a tagged field that holds an int64.
 func (e *encoder) tag64(tag int, v int64) {
 	e.uvarint(tag)
@@ -137,6 +152,42 @@ func (d *decoder) nullable() string {
 		return ""
 	}
 	return string(d.take(n-1, "string"))
+}
+
+// nullableString reads a string with an int16 length that may be null, as the empty
+// one.
+func (d *decoder) nullableString() string {
+	n := d.int16()
+	if n == -1 {
+		return ""
+	}
+	return string(d.take(int(n), "string"))
+}
+
+// bytes reads bytes with an int32 length, a copy; nil if there are none.
+func (d *decoder) bytes() []byte {
+	return append([]byte(nil), d.take(int(d.int32()), "bytes")...)
+}
+
+// compactBytes reads bytes with their length plus one as a varint, a copy; nil if
+// there are none.
+func (d *decoder) compactBytes() []byte {
+	n := d.uvarint()
+	if n == 0 {
+		d.fail("null where bytes have to be")
+		return nil
+	}
+	return append([]byte(nil), d.take(n-1, "bytes")...)
+}
+
+// count32 is count for an array with an int32 length.
+func (d *decoder) count32(least int) int {
+	n := int(d.int32())
+	if n < 0 || n > len(d.in)/least {
+		d.fail("array of %d elements in %d bytes", n, len(d.in))
+		return 0
+	}
+	return n
 }
 
 // count reads the length of an array whose elements take at least least bytes
