@@ -64,7 +64,8 @@ type Config struct {
 	// follow the tail. Default 32 MiB.
 	TailCacheBytes int64
 	// MemTableBytes is the size of a memtable; up to four exist under load.
-	// Default 64 MiB, at least 1 MiB.
+	// Default 16 MiB, at least 1 MiB. A larger one writes a little more a second,
+	// in longer bursts, during which an fsync takes longer.
 	MemTableBytes int64
 
 	// RetentionCheckInterval is the time between two looks at what retention

@@ -29,6 +29,11 @@ func NewMemFS() FS { return vfs.NewMem() }
 // formatVersion is the version of the keys and values of this package.
 const formatVersion = 1
 
+// maxBlobReferences is how many blob files the tables of a key range may refer to
+// before a compaction writes their values anew. Each memtable makes one, so that
+// values are not rewritten below 16,000 memtables.
+const maxBlobReferences = 16_000
+
 const formatKey = "format"
 
 // Options says where a Store lives and what it may use. Zero values mean the
@@ -45,7 +50,7 @@ type Options struct {
 	// CacheBytes bounds the block cache. Default 32 MiB.
 	CacheBytes int64
 	// MemTableBytes is the size of one memtable, of which up to four exist under
-	// load. Default 64 MiB.
+	// load. Default 16 MiB.
 	MemTableBytes int64
 	// TailCacheBytes bounds the recent batches kept in memory. Default 32 MiB.
 	TailCacheBytes int64
@@ -79,7 +84,7 @@ func (o Options) withDefaults() Options {
 		o.CacheBytes = 32 << 20
 	}
 	if o.MemTableBytes == 0 {
-		o.MemTableBytes = 64 << 20
+		o.MemTableBytes = 16 << 20
 	}
 	if o.TailCacheBytes == 0 {
 		o.TailCacheBytes = 32 << 20
@@ -302,7 +307,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		return pebble.ValueSeparationPolicy{
 			Enabled:               true,
 			MinimumSize:           256,
-			MaxBlobReferenceDepth: 1000,
+			MaxBlobReferenceDepth: maxBlobReferences,
 			TargetGarbageRatio:    blobGarbageRatio,
 			RewriteMinimumAge:     s.opts.blobMinAge,
 		}
