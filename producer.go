@@ -154,7 +154,7 @@ func (l *Log) NewProducer(opts ...ProducerOption) (*Producer, error) {
 // ErrStorageFailed, or that of ctx. The first failure of a record without a
 // callback is returned by the next Flush or Close.
 func (p *Producer) Produce(ctx context.Context, r Record, callback func(RecordMetadata, error)) {
-	if err := p.add(ctx, &r, completion{callback: callback}, false); err != nil {
+	if err := p.add(ctx, &r, completion{callback: callback}); err != nil {
 		p.fail(RecordMetadata{Topic: r.Topic, Partition: r.Partition, Offset: -1, Timestamp: r.Timestamp}, callback, err)
 	}
 }
@@ -166,15 +166,23 @@ func (p *Producer) Produce(ctx context.Context, r Record, callback func(RecordMe
 // and the records that were taken may still become stored; a write that the call
 // makes itself, because nobody else was there to, is waited for all the same.
 func (p *Producer) ProduceSync(ctx context.Context, rs ...Record) ([]RecordMetadata, error) {
-	if err := contextError(ctx); err != nil || len(rs) == 0 {
+	if err := contextError(ctx); err != nil {
 		return nil, err
+	}
+	if len(rs) == 0 {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.closed {
+			return nil, ErrClosed
+		}
+		return nil, nil
 	}
 	call := &syncCall{results: make([]RecordMetadata, len(rs)), done: make(chan struct{})}
 	call.left.Store(int32(len(rs)))
 	for i := range rs {
 		r := &rs[i]
 		call.results[i] = RecordMetadata{Topic: r.Topic, Partition: r.Partition, Offset: -1, Timestamp: r.Timestamp}
-		if err := p.add(ctx, r, completion{call: call, index: int32(i)}, i == len(rs)-1); err != nil {
+		if err := p.add(ctx, r, completion{call: call, index: int32(i)}); err != nil {
 			call.complete(i, call.results[i], err)
 		}
 	}
@@ -196,9 +204,9 @@ func (p *Producer) ProduceSync(ctx context.Context, rs ...Record) ([]RecordMetad
 	return call.results, call.err()
 }
 
-// add puts a record into its partition's open batch. For a synchronous call the
-// batch does not linger; holdStart leaves starting a round to the caller.
-func (p *Producer) add(ctx context.Context, r *Record, c completion, holdStart bool) error {
+// add puts a record into its partition's open batch, and starts a round if one is
+// due. A synchronous call starts its own when all its records are in.
+func (p *Producer) add(ctx context.Context, r *Record, c completion) error {
 	if err := contextError(ctx); err != nil {
 		return err
 	}
@@ -226,7 +234,7 @@ func (p *Producer) add(ctx context.Context, r *Record, c completion, holdStart b
 		p.releaseLocked(size)
 		return err
 	}
-	if !holdStart && p.startLocked() {
+	if c.call == nil && p.startLocked() {
 		p.wg.Go(p.run)
 	}
 	return nil

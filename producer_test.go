@@ -583,3 +583,34 @@ func TestADeletedTopicIsForgottenByProducers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Offset(0), m[0].Offset, "the new topic shows nothing of the old one")
 }
+
+func TestCompressionLevels(t *testing.T) {
+	l := openTest(t, Config{})
+	value := make([]byte, 64<<10)
+	for i := range value {
+		value[i] = byte(i*i>>7) ^ byte(i>>3)
+	}
+	size := func(opts ...ProducerOption) int64 {
+		topic := mustTopic(t, l, fmt.Sprint("t", rand.Uint64()), TopicConfig{})
+		p, err := l.NewProducer(opts...)
+		require.NoError(t, err)
+		_, err = p.ProduceSync(t.Context(), Record{Topic: topic.Name(), Value: value})
+		require.NoError(t, err)
+		infos, err := topic.PartitionInfos(t.Context())
+		require.NoError(t, err)
+		return infos[0].Bytes
+	}
+	plain := size()
+	for _, codec := range []Compression{Gzip, LZ4, Zstd} {
+		require.Less(t, size(WithCompression(codec), WithCompressionLevel(9)), plain, "%v", codec)
+		require.LessOrEqual(t, size(WithCompression(codec), WithCompressionLevel(9)), size(WithCompression(codec), WithCompressionLevel(1)), "%v", codec)
+	}
+	for _, opts := range [][]ProducerOption{
+		{WithCompressionLevel(-1)},
+		{WithCompression(Gzip), WithCompressionLevel(10)},
+		{WithCompression(Zstd), WithCompressionLevel(23)},
+	} {
+		_, err := l.NewProducer(opts...)
+		require.ErrorIs(t, err, ErrInvalidConfig)
+	}
+}
