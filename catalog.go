@@ -46,6 +46,7 @@ const (
 	topicSettingPrefix     = "topic/"
 	nextPartitionIDSetting = "next-partition-id"
 	producerIDsSetting     = "producer-ids"
+	clusterIDSetting       = "cluster-id"
 )
 
 // topicRecord is what is stored of a topic, as JSON under "topic/<name>".
@@ -70,6 +71,7 @@ type catalog struct {
 
 	mu       sync.RWMutex
 	topics   map[string]*Topic
+	byID     map[TopicID]*Topic
 	version  uint64 // grows with every change
 	watchers []chan<- struct{}
 	changed  chan struct{} // closed at the next change; nil until asked for
@@ -79,13 +81,14 @@ type catalog struct {
 
 // load reads the topics from the store.
 func (c *catalog) load() error {
-	c.topics = make(map[string]*Topic)
+	c.topics, c.byID = make(map[string]*Topic), make(map[TopicID]*Topic)
 	return c.store.Scan(topicSettingPrefix, func(name string, value []byte) error {
 		r, err := decodeTopicRecord(name, value)
 		if err != nil {
 			return err
 		}
-		c.topics[r.Name] = newTopic(c.log, r)
+		t := newTopic(c.log, r)
+		c.topics[t.name], c.byID[t.id] = t, t
 		return nil
 	})
 }
@@ -95,6 +98,13 @@ func (c *catalog) topic(name string) *Topic {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.topics[name]
+}
+
+// topicByID returns a topic, or nil.
+func (c *catalog) topicByID(id TopicID) *Topic {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.byID[id]
 }
 
 // all returns the topics in the order of their names.
@@ -171,7 +181,7 @@ func (c *catalog) create(name string, cfg TopicConfig, now time.Time) (*Topic, e
 		t = newTopic(c.log, r)
 		tx.OnDurable(func() {
 			c.mu.Lock()
-			c.topics[name] = t
+			c.topics[name], c.byID[t.id] = t, t
 			c.changedLocked()
 			c.mu.Unlock()
 		})
@@ -234,6 +244,7 @@ func (c *catalog) remove(t *Topic) error {
 				t.deleted.Store(true)
 				c.mu.Lock()
 				delete(c.topics, t.name)
+				delete(c.byID, t.id)
 				c.changedLocked()
 				c.mu.Unlock()
 			})
@@ -353,4 +364,19 @@ func (c *catalog) newProducerID() (int64, error) {
 	id := b.next
 	b.next++
 	return id, nil
+}
+
+// clusterID returns the Log's own id, making it when it is asked for first (Kafka's
+// cluster.id).
+func (c *catalog) clusterID() (id string, err error) {
+	err = c.store.Update(func(tx *store.Tx) error {
+		v, ok, err := tx.Get(clusterIDSetting)
+		if err != nil || ok {
+			id = string(v)
+			return err
+		}
+		id = newTopicID().String()
+		return tx.Set(clusterIDSetting, []byte(id))
+	})
+	return id, err
 }

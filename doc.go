@@ -1,6 +1,6 @@
 // Package leat puts Kafka's model inside a Go program: open a directory and
 // have topics, partitions, offsets, producers, consumers and consumer groups,
-// durable, with no broker to run and no port open.
+// durable, with no broker to run and no port open unless asked for.
 //
 //	log, err := leat.Open(ctx, leat.Config{Dir: "data"})
 //	topic, err := log.CreateTopic(ctx, "orders", leat.TopicConfig{Partitions: 6})
@@ -20,6 +20,9 @@
 // counted from 0, and a fixed order. A Producer appends records, a Consumer
 // reads partitions that it names, a ConsumerGroup shares the partitions of its
 // topics among its members and remembers in the Log how far it got.
+//
+// ServeKafka lets Kafka's clients and tools, in any language, reach a Log through
+// a listener; so far it serves a part of Kafka's protocol.
 //
 // # What an acknowledgement means
 //

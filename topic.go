@@ -3,6 +3,7 @@ package leat
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -132,9 +133,19 @@ func (l *Log) AlterTopic(ctx context.Context, name string, alter func(*TopicConf
 	if err != nil {
 		return err
 	}
-	return l.mapError(l.catalog.alter(t, func(_ *store.Tx, r *topicRecord) error {
+	return l.alterTopic(t, func(cfg *TopicConfig) error { return runAlter(alter, cfg) }, false)
+}
+
+// errValidateOnly keeps alterTopic from storing what it found right.
+var errValidateOnly = errors.New("only validated")
+
+// alterTopic is AlterTopic with an alter that may fail. With validateOnly nothing is
+// stored.
+func (l *Log) alterTopic(t *Topic, alter func(*TopicConfig) error, validateOnly bool) error {
+	name := t.name
+	err := l.catalog.alter(t, func(_ *store.Tx, r *topicRecord) error {
 		cfg := r.Config
-		if err := runAlter(alter, &cfg); err != nil {
+		if err := alter(&cfg); err != nil {
 			return topicError(name, err)
 		}
 		if cfg.Partitions != r.Config.Partitions {
@@ -148,9 +159,16 @@ func (l *Log) AlterTopic(ctx context.Context, name string, alter func(*TopicConf
 			return topicError(name, &ConfigError{Property: "cleanup.policy", Value: policy.String(),
 				Rule: "must be compact for a topic of the library's own, which would forget otherwise"})
 		}
+		if validateOnly {
+			return errValidateOnly
+		}
 		r.Config = cfg
 		return nil
-	}))
+	})
+	if validateOnly && errors.Is(err, errValidateOnly) {
+		return nil
+	}
+	return l.mapError(err)
 }
 
 // runAlter makes a panic of the user's function an error: it runs on whoever
@@ -198,15 +216,20 @@ func (l *Log) DeleteTopic(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := refuseInternal(name, "cannot be deleted"); err != nil {
+	return l.deleteTopic(t)
+}
+
+// deleteTopic is DeleteTopic for this very topic.
+func (l *Log) deleteTopic(t *Topic) error {
+	if err := refuseInternal(t.name, "cannot be deleted"); err != nil {
 		return err
 	}
 	if err := l.catalog.remove(t); err != nil {
 		return l.mapError(err)
 	}
-	l.cfg.Logger.Info("topic deleted", "topic", name)
+	l.cfg.Logger.Info("topic deleted", "topic", t.name)
 	if h := l.cfg.Hooks.TopicDeleted; h != nil {
-		h(name)
+		h(t.name)
 	}
 	return nil
 }

@@ -60,6 +60,7 @@ var imports = map[string]string{
 	"context":  "context",
 	"errors":   "errors",
 	"fmt":      "fmt",
+	"net":      "net",
 	"os":       "os",
 	"signal":   "os/signal",
 	"slog":     "log/slog",

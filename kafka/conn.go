@@ -1,0 +1,327 @@
+package kafka
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	// pieceBytes is how much of a frame is read, or of an answer written, within
+	// one Limits.RequestTimeout.
+	pieceBytes = 256 << 10
+	// frameBytesFirst is how much memory a frame gets before any of it is there; it
+	// grows frameGrowth times whenever it is full.
+	frameBytesFirst = 64 << 10
+	frameGrowth     = 16
+)
+
+// conn is one connection. Its reader handles requests one after the other, but for
+// appends, of which several may be under way; its writer sends the answers in
+// order.
+type conn struct {
+	server *Server
+	raw    net.Conn // what close closes
+	net    net.Conn // raw, or TLS over it
+	in     *bufio.Reader
+	client Client
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	once   sync.Once
+
+	out chan *answer   // made by the reader, which closes it
+	wg  sync.WaitGroup // appends
+}
+
+// answer is what the writer sends, as soon as it is ready.
+type answer struct {
+	ready chan struct{} // closed when build may be called; nil: at once
+	build func() net.Buffers
+	held  int64 // of Server.answers, released when it is written
+}
+
+func newConn(s *Server, nc net.Conn, host string) *conn {
+	c := &conn{server: s, raw: nc, net: nc, client: Client{Host: host}}
+	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	return c
+}
+
+// close makes the connection end; it does not wait.
+func (c *conn) close() {
+	c.once.Do(func() {
+		c.cancel()
+		_ = c.raw.Close() // its reader and writer learn of it
+	})
+}
+
+// run serves the connection until it ends.
+func (c *conn) run() {
+	defer c.close()
+	if err := c.handshake(); err != nil {
+		c.server.opts.Logger.Debug("kafka: TLS handshake failed", "client", c.client.Host, "err", err)
+		return
+	}
+	c.in = bufio.NewReaderSize(c.net, 4<<10)
+	c.out = make(chan *answer, c.server.limits.InFlight-1) // and the one that is written
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		c.write()
+	}()
+	err := c.read()
+	close(c.out)
+	if err != nil {
+		if !errors.Is(err, io.EOF) && c.ctx.Err() == nil {
+			c.server.opts.Logger.Debug("kafka: connection closed", "client", c.client.Host, "client_id", c.client.ID, "err", err)
+		}
+		if !errors.Is(err, io.EOF) {
+			c.close()
+		}
+	}
+	// A client that sent its last request, and said so, still gets its answers.
+	<-written
+	c.close()
+	c.wg.Wait()
+}
+
+func (c *conn) handshake() error {
+	if c.server.opts.TLS == nil {
+		return nil
+	}
+	t := tls.Server(c.raw, c.server.opts.TLS)
+	ctx, cancel := context.WithTimeout(c.ctx, c.server.limits.RequestTimeout)
+	defer cancel()
+	if err := t.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	c.net = t
+	return nil
+}
+
+// read handles requests until the connection ends or does what it must not.
+func (c *conn) read() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.server.opts.Logger.Error("kafka: a request panicked", "client", c.client.Host, "panic", r, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	wait := c.server.limits.RequestTimeout // the first request is due sooner
+	for {
+		frame, held, err := c.readFrame(wait)
+		if err != nil {
+			c.server.requests.release(held)
+			return err
+		}
+		wait = c.server.limits.IdleTimeout
+		if err := c.handle(frame, held); err != nil {
+			return err
+		}
+	}
+}
+
+// readFrame reads the next request. It returns what it holds of the server's memory
+// for requests, also with an error.
+func (c *conn) readFrame(wait time.Duration) (frame []byte, held int64, err error) {
+	if err := c.net.SetReadDeadline(time.Now().Add(wait)); err != nil {
+		return nil, 0, err
+	}
+	if _, err := c.in.Peek(1); err != nil {
+		return nil, 0, err
+	}
+	if err := c.net.SetReadDeadline(time.Now().Add(c.server.limits.RequestTimeout)); err != nil {
+		return nil, 0, err
+	}
+	var size [4]byte
+	if _, err := io.ReadFull(c.in, size[:]); err != nil {
+		return nil, 0, cutShort(err)
+	}
+	n := int64(int32(binary.BigEndian.Uint32(size[:])))
+	if n < 8 || n > int64(c.server.limits.RequestBytes) {
+		return nil, 0, fmt.Errorf("%w: a frame of %d bytes, they are from 8 to %d (Limits.RequestBytes)", errMalformed, n, c.server.limits.RequestBytes)
+	}
+	// In all, a frame may not be slower than a piece each second.
+	end := time.Now().Add(c.server.limits.RequestTimeout + time.Duration(n/pieceBytes)*time.Second)
+	capacity := min(n, frameBytesFirst)
+	if held, err = c.acquire(c.server.requests, capacity); err != nil {
+		return nil, 0, err
+	}
+	frame = make([]byte, 0, capacity)
+	for int64(len(frame)) < n {
+		if len(frame) == cap(frame) {
+			capacity = min(n, frameGrowth*int64(cap(frame)))
+			more, err := c.acquire(c.server.requests, capacity-int64(cap(frame)))
+			if err != nil {
+				return nil, held, err
+			}
+			held += more
+			frame = append(make([]byte, 0, capacity), frame...)
+		}
+		piece := frame[len(frame):min(cap(frame), len(frame)+pieceBytes)]
+		due := time.Now().Add(c.server.limits.RequestTimeout)
+		if due.After(end) {
+			due = end
+		}
+		if err := c.net.SetReadDeadline(due); err != nil {
+			return nil, held, err
+		}
+		if _, err := io.ReadFull(c.in, piece); err != nil {
+			return nil, held, cutShort(err)
+		}
+		frame = frame[:len(frame)+len(piece)]
+	}
+	return frame, held, nil
+}
+
+// cutShort makes the end within a frame an error that is none between frames.
+func cutShort(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// acquire waits for memory, for as long as a client may take for its part.
+func (c *conn) acquire(b *budget, n int64) (int64, error) {
+	if b.try(n) {
+		return n, nil
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, c.server.limits.RequestTimeout)
+	defer cancel()
+	got, err := b.acquire(ctx, n)
+	if err != nil {
+		return 0, fmt.Errorf("no memory for %d bytes within Limits.RequestTimeout (Limits.MemoryBytes): %w", n, err)
+	}
+	return got, nil
+}
+
+// handle answers one request. It releases held, perhaps later. An error ends the
+// connection.
+func (c *conn) handle(frame []byte, held int64) (err error) {
+	release := true
+	defer func() {
+		if release {
+			c.server.requests.release(held)
+		}
+	}()
+	r, err := parseRequest(frame)
+	if err != nil {
+		return err
+	}
+	if c.client.ID != string(r.clientID) {
+		c.client.ID = string(r.clientID)
+	}
+	if r.api == nil {
+		return fmt.Errorf("%w: API key %d is not served", errMalformed, r.key)
+	}
+	if !r.supported {
+		if r.api.key == kmsg.ApiVersions {
+			r.version = 0 // in which every client can read what is there
+			return c.send(&answer{build: func() net.Buffers { return net.Buffers{r.encode(unsupportedVersions())} }})
+		}
+		return fmt.Errorf("%w: %s has versions %d to %d here, not %d", errMalformed, r.api.key.Name(), r.api.min, r.api.max, r.version)
+	}
+	if r.elements > 0 {
+		more, err := c.acquire(c.server.requests, int64(r.elements)*elementBytes)
+		if err != nil {
+			return err
+		}
+		held += more
+	}
+	req, err := r.decode()
+	if err != nil {
+		return err
+	}
+	switch req := req.(type) {
+	case *kmsg.ProduceRequest:
+		release = false
+		return c.produce(&r, req, frame, held)
+	case *kmsg.FetchRequest:
+		return c.fetch(&r, req)
+	}
+	resp := r.api.handle(c.ctx, c, req)
+	if c.ctx.Err() != nil {
+		return c.ctx.Err() // the answer would tell of that, and not of the request
+	}
+	encoded := r.encode(resp)
+	kept, err := c.acquire(c.server.answers, int64(len(encoded)))
+	if err != nil {
+		return err
+	}
+	return c.send(&answer{build: func() net.Buffers { return net.Buffers{encoded} }, held: kept})
+}
+
+// send gives the writer an answer. It waits while too many are not read.
+func (c *conn) send(a *answer) error {
+	select {
+	case c.out <- a:
+		return nil
+	case <-c.ctx.Done():
+		c.server.answers.release(a.held)
+		return c.ctx.Err()
+	}
+}
+
+// write sends the answers. After an error it drops the rest.
+func (c *conn) write() {
+	for a := range c.out {
+		if a.ready != nil {
+			<-a.ready // an append ends also if the connection does not
+		}
+		if c.ctx.Err() == nil {
+			if bufs := a.build(); bufs == nil {
+				c.close() // nothing can be said, and the client has to learn that it failed
+			} else if err := c.writeBuffers(bufs); err != nil {
+				c.close()
+			}
+		}
+		c.server.answers.release(a.held)
+	}
+}
+
+// writeBuffers writes in pieces, each of which the client has to read in time.
+func (c *conn) writeBuffers(bufs net.Buffers) error {
+	for len(bufs) > 0 {
+		n, size := 0, 0
+		for n < len(bufs) && (n == 0 || size+len(bufs[n]) <= pieceBytes) {
+			size += len(bufs[n])
+			n++
+		}
+		piece := bufs[:n:n]
+		bufs = bufs[n:]
+		if size > pieceBytes { // one large one
+			rest := piece[0][pieceBytes:]
+			piece = net.Buffers{piece[0][:pieceBytes]}
+			bufs = append(net.Buffers{rest}, bufs...)
+		}
+		if err := c.net.SetWriteDeadline(time.Now().Add(c.server.limits.RequestTimeout)); err != nil {
+			return err
+		}
+		if _, err := piece.WriteTo(c.net); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// advertised returns where the client is to connect to.
+func (c *conn) advertised() (host string, port int32) {
+	if c.server.host != "" {
+		return c.server.host, c.server.port
+	}
+	if a, ok := c.net.LocalAddr().(*net.TCPAddr); ok {
+		return a.IP.String(), int32(a.Port)
+	}
+	return "localhost", 0
+}

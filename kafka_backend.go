@@ -1,0 +1,287 @@
+package leat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/leatlog/leat/internal/base"
+	"github.com/leatlog/leat/internal/coordinator"
+	"github.com/leatlog/leat/internal/recordbatch"
+	"github.com/leatlog/leat/internal/store"
+	"github.com/leatlog/leat/kafka"
+)
+
+// kafkaBackend is a Log as the listener for Kafka's protocol sees it.
+type kafkaBackend struct {
+	log       *Log
+	clusterID string
+}
+
+var _ kafka.Backend = (*kafkaBackend)(nil)
+
+// kafkaCodes tells Kafka's code of each error to branch on; the first that fits is
+// right.
+var kafkaCodes = []struct {
+	err  error
+	code kafka.Code
+}{
+	{ErrUnknownTopic, kafka.UnknownTopicOrPartition},
+	{ErrUnknownPartition, kafka.UnknownTopicOrPartition},
+	{ErrTopicDeleted, kafka.UnknownTopicOrPartition},
+	{ErrTopicExists, kafka.TopicAlreadyExists},
+	{ErrOffsetOutOfRange, kafka.OffsetOutOfRange},
+	{ErrRecordTooLarge, kafka.MessageTooLarge},
+	{ErrInvalidRecord, kafka.InvalidRecord},
+	{coordinator.ErrNotCoordinator, kafka.NotCoordinator},
+	{coordinator.ErrNotAvailable, kafka.CoordinatorNotAvailable},
+	{coordinator.ErrClosed, kafka.CoordinatorNotAvailable},
+	{coordinator.ErrUnknownMember, kafka.UnknownMemberID},
+	{coordinator.ErrFencedMemberEpoch, kafka.FencedMemberEpoch},
+	{coordinator.ErrStaleMemberEpoch, kafka.StaleMemberEpoch},
+	{coordinator.ErrFencedInstance, kafka.FencedInstanceID},
+	{coordinator.ErrUnreleasedInstance, kafka.UnreleasedInstanceID},
+	{coordinator.ErrGroupNotFound, kafka.GroupIDNotFound},
+	{coordinator.ErrNonEmptyGroup, kafka.NonEmptyGroup},
+	{coordinator.ErrGroupMaxSize, kafka.GroupMaxSizeReached},
+	{coordinator.ErrGroupSubscribedToTopic, kafka.GroupSubscribedToTopic},
+	{coordinator.ErrUnsupportedAssignor, kafka.UnsupportedAssignor},
+	{coordinator.ErrUnknownTopicOrPartition, kafka.UnknownTopicOrPartition},
+	{coordinator.ErrOffsetMetadataTooLarge, kafka.OffsetMetadataTooLarge},
+	{coordinator.ErrInvalidRequest, kafka.InvalidRequest},
+	{ErrStorageFailed, kafka.StorageError},
+	{ErrCorrupt, kafka.StorageError},
+	{ErrClosed, kafka.StorageError},
+	{context.DeadlineExceeded, kafka.RequestTimedOut},
+	{context.Canceled, kafka.RequestTimedOut},
+}
+
+func (b *kafkaBackend) Code(err error) kafka.Code {
+	var name *InvalidNameError
+	var config *ConfigError
+	switch {
+	case err == nil:
+		return kafka.None
+	case errors.As(err, &name) && name.Kind == "group":
+		return kafka.InvalidGroupID
+	case name != nil:
+		return kafka.InvalidTopic
+	case errors.As(err, &config) && config.Property == "partitions":
+		return kafka.InvalidPartitions
+	case config != nil:
+		return kafka.InvalidConfig
+	}
+	for _, c := range kafkaCodes {
+		if errors.Is(err, c.err) {
+			return c.code
+		}
+	}
+	return kafka.UnknownServerError
+}
+
+func (b *kafkaBackend) Clock() base.Clock { return b.log.cfg.Clock }
+
+func (b *kafkaBackend) ClusterID() string { return b.clusterID }
+
+func (b *kafkaBackend) Topic(name string) kafka.Topic { return b.wrap(b.log.catalog.topic(name)) }
+
+func (b *kafkaBackend) TopicByID(id [16]byte) kafka.Topic { return b.wrap(b.log.catalog.topicByID(id)) }
+
+// wrap keeps nil nil.
+func (b *kafkaBackend) wrap(t *Topic) kafka.Topic {
+	if t == nil {
+		return nil
+	}
+	return kafkaTopic{t}
+}
+
+func (b *kafkaBackend) Topics() []kafka.Topic {
+	all := b.log.catalog.all()
+	topics := make([]kafka.Topic, len(all))
+	for i, t := range all {
+		topics[i] = kafkaTopic{t}
+	}
+	return topics
+}
+
+func (b *kafkaBackend) UseTopic(ctx context.Context, name string) (kafka.Topic, error) {
+	if isInternalTopic(name) {
+		return nil, topicError(name, ErrUnknownTopic) // it comes when the Log needs it
+	}
+	t, err := b.log.topicForProduce(ctx, name)
+	return b.wrap(t), err
+}
+
+func (b *kafkaBackend) CreateTopic(ctx context.Context, name string, partitions int32, configs []kafka.Config, validateOnly bool) (kafka.Topic, error) {
+	cfg := TopicConfig{Partitions: int(max(partitions, 0))}
+	for _, p := range configs {
+		if p.Value == nil {
+			continue
+		}
+		if err := cfg.SetProperty(p.Name, *p.Value); err != nil {
+			return nil, topicError(name, err)
+		}
+	}
+	if validateOnly {
+		return nil, b.log.checkNewTopic(ctx, name, cfg)
+	}
+	t, err := b.log.CreateTopic(ctx, name, cfg)
+	return b.wrap(t), err
+}
+
+// checkNewTopic is CreateTopic up to where something would change.
+func (l *Log) checkNewTopic(ctx context.Context, name string, cfg TopicConfig) error {
+	if err := l.begin(ctx); err != nil {
+		return err
+	}
+	defer l.end()
+	if err := validateNewTopicName(name); err != nil {
+		return err
+	}
+	if err := cfg.validate(); err != nil {
+		return topicError(name, err)
+	}
+	if err := effectiveTopicConfig(l, cfg).validate(); err != nil {
+		return topicError(name, err)
+	}
+	if l.catalog.topic(name) != nil {
+		return topicError(name, ErrTopicExists)
+	}
+	return nil
+}
+
+func (b *kafkaBackend) DeleteTopic(ctx context.Context, t kafka.Topic) error {
+	if err := b.log.begin(ctx); err != nil {
+		return err
+	}
+	defer b.log.end()
+	return b.log.deleteTopic(t.(kafkaTopic).Topic) // another of its name stays
+}
+
+func (b *kafkaBackend) AddPartitions(ctx context.Context, name string, total int32, validateOnly bool) error {
+	if !validateOnly {
+		return b.log.AddPartitions(ctx, name, int(total))
+	}
+	t, err := b.log.Topic(ctx, name)
+	if err == nil {
+		err = refuseInternal(name, "keeps its partitions")
+	}
+	if err != nil {
+		return err
+	}
+	if n := t.NumPartitions(); int(total) <= n || total > partitionsMax {
+		return topicError(name, &ConfigError{Property: "partitions", Value: fmt.Sprint(total),
+			Rule: fmt.Sprintf("must be more than the %d that there are, and at most %d", n, partitionsMax)})
+	}
+	return nil
+}
+
+func (b *kafkaBackend) AlterConfigs(ctx context.Context, name string, changes []kafka.ConfigChange, validateOnly bool) error {
+	t, err := b.log.Topic(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := refuseInternal(name, "keeps its config"); err != nil {
+		return err
+	}
+	return b.log.alterTopic(t, func(c *TopicConfig) error {
+		for _, p := range changes {
+			var err error
+			if p.Delete {
+				err = c.ResetProperty(p.Name)
+			} else {
+				err = c.SetProperty(p.Name, *p.Value)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}, validateOnly)
+}
+
+func (b *kafkaBackend) DeleteRecords(ctx context.Context, t kafka.Topic, partition int32, before base.Offset) (base.Offset, error) {
+	p, err := t.(kafkaTopic).Partition(partition)
+	if err != nil {
+		return 0, err
+	}
+	r, err := p.replica()
+	if err != nil {
+		return 0, err
+	}
+	if before == -1 {
+		before = r.HighWatermark()
+	}
+	if err := p.DeleteRecords(ctx, before); err != nil {
+		return 0, err
+	}
+	return r.LogStart(), nil
+}
+
+func (b *kafkaBackend) Append(appends []*store.Append, hooks store.AppendHooks) error {
+	return b.log.store.Append(appends, hooks)
+}
+
+func (b *kafkaBackend) OffsetForTime(p *store.Partition, ms int64) (at base.Offset, timestamp int64, found bool, err error) {
+	at, t, err := offsetForTime(p, ms)
+	if err != nil || t.IsZero() {
+		return 0, 0, false, err
+	}
+	return at, t.UnixMilli(), true, nil
+}
+
+func (b *kafkaBackend) NewProducerID() (int64, error) { return b.log.catalog.newProducerID() }
+
+// kafkaTopic is a Topic as the listener sees it.
+type kafkaTopic struct{ *Topic }
+
+var _ kafka.Topic = kafkaTopic{}
+
+func (t kafkaTopic) UniqueID() [16]byte { return t.id }
+
+func (t kafkaTopic) IsInternal() bool { return isInternalTopic(t.name) }
+
+func (t kafkaTopic) Replica(partition int32) (*store.Partition, error) {
+	p, err := t.Partition(partition)
+	if err != nil {
+		return nil, err
+	}
+	return p.replica()
+}
+
+func (t kafkaTopic) Rules() kafka.Rules {
+	c := &t.state.Load().config
+	now := t.log.cfg.Clock.Now()
+	r := kafka.Rules{
+		Limits: recordbatch.Limits{
+			MaxBatchBytes: c.MaxMessageBytes,
+			RequireKeys:   c.CleanupPolicy.Compacts(),
+			LogAppendTime: c.TimestampType == LogAppendTime,
+		},
+		Recompress: c.Compression != ProducerCompression,
+		Codec:      c.Compression.codec(),
+		AppendTime: now.UnixMilli(),
+	}
+	bound := func(limit time.Duration, sign time.Duration) int64 {
+		if limit == Forever {
+			return 0
+		}
+		return max(0, now.Add(sign*limit).UnixMilli())
+	}
+	r.Limits.MinTimestamp = bound(c.MessageTimestampBeforeMax, -1)
+	r.Limits.MaxTimestamp = bound(c.MessageTimestampAfterMax, 1)
+	return r
+}
+
+func (t kafkaTopic) Properties() (all map[string]string, own map[string]bool) {
+	s := t.state.Load()
+	own = make(map[string]bool)
+	for i := range topicProperties {
+		p := &topicProperties[i]
+		given := s.record.Config
+		p.inherit(&given, nil)
+		own[p.name] = given != s.record.Config // something was taken away
+	}
+	return s.config.Properties(), own
+}
