@@ -20,6 +20,14 @@ func (b *kafkaBackend) ServeGroup(ctx context.Context, c kafka.Client, req kmsg.
 		return b.heartbeat(ctx, c, req)
 	case *kmsg.ConsumerGroupDescribeRequest:
 		return b.describeConsumerGroups(ctx, req)
+	case *kmsg.JoinGroupRequest:
+		return b.joinGroup(ctx, c, req)
+	case *kmsg.SyncGroupRequest:
+		return b.syncGroup(ctx, req)
+	case *kmsg.HeartbeatRequest:
+		return b.classicHeartbeat(ctx, req)
+	case *kmsg.LeaveGroupRequest:
+		return b.leaveGroup(ctx, req)
 	case *kmsg.OffsetCommitRequest:
 		return b.commitOffsets(ctx, req)
 	case *kmsg.OffsetFetchRequest:
@@ -201,7 +209,16 @@ func (b *kafkaBackend) describeGroups(ctx context.Context, req *kmsg.DescribeGro
 		}
 		switch {
 		case err == nil:
-			o.State = string(d.State)
+			o.State, o.ProtocolType, o.Protocol = string(d.State), d.ProtocolType, d.Assignor
+			for _, m := range d.Members {
+				om := kmsg.NewDescribeGroupsResponseGroupMember()
+				om.MemberID, om.InstanceID, om.ClientID, om.ClientHost = m.Member, nullable(m.InstanceID), m.ClientID, m.ClientHost
+				om.ProtocolMetadata, om.MemberAssignment = m.Metadata, m.Assignment
+				o.Members = append(o.Members, om)
+			}
+			if d.Protocol == coordinator.ProtocolNone {
+				o.Protocol = "" // it has members neither of the one kind nor the other
+			}
 		case req.Version < 6 && b.Code(err) == kafka.GroupIDNotFound: // Dead says it
 		default:
 			o.ErrorCode, o.ErrorMessage = b.told(err)
@@ -225,9 +242,8 @@ func (b *kafkaBackend) listGroups(ctx context.Context, req *kmsg.ListGroupsReque
 		o.Group, o.GroupState, o.GroupType = g.Group, string(g.State), string(g.Protocol)
 		if g.Protocol == coordinator.ProtocolNone {
 			o.GroupType = string(coordinator.ProtocolClassic) // as Kafka has it
-		} else {
-			o.ProtocolType = "consumer"
 		}
+		o.ProtocolType = g.ProtocolType
 		if containsFold(req.StatesFilter, o.GroupState) && containsFold(req.TypesFilter, o.GroupType) {
 			resp.Groups = append(resp.Groups, o)
 		}

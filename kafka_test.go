@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -297,4 +298,75 @@ func TestKafkaAutoCreate(t *testing.T) {
 	strict := leattest.New(t)
 	p = kafkaClient(t, serveKafka(t, strict), kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(0))
 	require.ErrorIs(t, p.ProduceSync(ctx, &kgo.Record{Topic: "new", Value: []byte("v")}).FirstErr(), kerr.UnknownTopicOrPartition)
+}
+
+// A group of the classic protocol: two members share, one leaves, what is committed is
+// where a later member begins.
+func TestKafkaClassicGroup(t *testing.T) {
+	log := leattest.New(t, leattest.WithConfig(func(c *leat.Config) { c.Groups.OffsetsPartitions = 3 }))
+	ctx := testContext(t)
+	_, err := log.CreateTopic(ctx, "work", leat.TopicConfig{Partitions: 4})
+	require.NoError(t, err)
+	addr := serveKafka(t, log)
+	p := kafkaClient(t, addr, kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	produce := func(n int) {
+		for range n {
+			require.NoError(t, p.ProduceSync(ctx, &kgo.Record{Topic: "work", Value: []byte("job")}).FirstErr())
+		}
+	}
+	produce(40)
+	assigned := make(chan int, 100)
+	member := func(opts ...kgo.Opt) *kgo.Client {
+		return kafkaClient(t, addr, append(opts, kgo.ConsumerGroup("classics"), kgo.ConsumeTopics("work"), kgo.DisableAutoCommit(),
+			kgo.HeartbeatInterval(100*time.Millisecond), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+	}
+	one := member()
+	records := consume(t, ctx, one, 40)
+	require.NoError(t, one.CommitRecords(ctx, records...))
+
+	two := member(kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, a map[string][]int32) { assigned <- len(a["work"]) }))
+	polling, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for _, c := range []*kgo.Client{one, two} {
+		wg.Go(func() {
+			for polling.Err() == nil {
+				c.PollFetches(polling)
+			}
+		})
+	}
+	total := 0
+	for total < 2 { // cooperative: perhaps nothing at first
+		select {
+		case n := <-assigned:
+			total += n
+		case <-ctx.Done():
+			t.Fatal("the second member gets no partitions")
+		}
+	}
+	adm := kadm.NewClient(kafkaClient(t, addr))
+	described, err := adm.DescribeGroups(ctx, "classics")
+	require.NoError(t, err)
+	require.NoError(t, described.Error())
+	require.Len(t, described["classics"].Members, 2)
+	require.Equal(t, "consumer", described["classics"].ProtocolType)
+	listed, err := adm.ListGroups(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []string{"classics"}, listed.Groups())
+	_, err = adm.DeleteGroup(ctx, "classics")
+	require.ErrorIs(t, err, kerr.NonEmptyGroup)
+	stop()
+	wg.Wait()
+	one.Close() // both leave
+	two.Close()
+
+	produce(5)
+	later := member()
+	for _, r := range consume(t, ctx, later, 5) {
+		require.GreaterOrEqual(t, r.Offset, int64(10))
+	}
+	later.Close()
+	require.Eventually(t, func() bool {
+		deleted, err := adm.DeleteGroup(ctx, "classics")
+		return err == nil && deleted.Err == nil
+	}, 30*time.Second, 20*time.Millisecond)
 }

@@ -17,8 +17,12 @@ const (
 	NotCoordinator               Code = 16
 	InvalidTopic                 Code = 17
 	InvalidRequiredAcks          Code = 21
+	IllegalGeneration            Code = 22
+	InconsistentGroupProtocol    Code = 23
 	InvalidGroupID               Code = 24
 	UnknownMemberID              Code = 25
+	InvalidSessionTimeout        Code = 26
+	RebalanceInProgress          Code = 27
 	InvalidTimestamp             Code = 32
 	UnsupportedVersion           Code = 35
 	TopicAlreadyExists           Code = 36
@@ -37,6 +41,7 @@ const (
 	FetchSessionIDNotFound       Code = 70
 	UnknownLeaderEpoch           Code = 75
 	UnsupportedCompressionType   Code = 76
+	MemberIDRequired             Code = 79
 	GroupMaxSizeReached          Code = 81
 	FencedInstanceID             Code = 82
 	GroupSubscribedToTopic       Code = 86

@@ -30,7 +30,7 @@ func (c *conn) brokerConfigs() map[string]string {
 		"max.connections.per.ip":                strconv.Itoa(l.ConnectionsPerAddr),
 		"node.id":                               strconv.Itoa(int(nodeID)),
 		"socket.request.max.bytes":              strconv.Itoa(l.RequestBytes),
-		"group.coordinator.rebalance.protocols": "consumer",
+		"group.coordinator.rebalance.protocols": "classic,consumer",
 	}
 }
 
