@@ -154,7 +154,13 @@ func FuzzRequest(f *testing.F) {
 		var decoded kmsg.Request
 		// What is charged for a request is not less than what it takes.
 		bound := 4096 + 4*len(frame) + elementBytes*req.elements
-		if got := allocated(func() { decoded, err = req.decode() }); got > uint64(bound) {
+		got := allocated(func() { decoded, err = req.decode() })
+		// The figure is the process's: what other goroutines allocate meanwhile is
+		// in it by chance, and not every time.
+		for tries := 0; got > uint64(bound) && tries < 10; tries++ {
+			got = min(got, allocated(func() { decoded, err = req.decode() }))
+		}
+		if got > uint64(bound) {
 			t.Errorf("%d bytes with %d elements took %d bytes, more than %d", len(frame), req.elements, got, bound)
 		}
 		if err == nil {
