@@ -21,3 +21,16 @@ type PartitionID uint64
 
 // NoOffset is the offset of nothing: what an acks=0 produce reports.
 const NoOffset Offset = -1
+
+// NodeID names a node of a cluster, counted from 1; 0 means none. It is Kafka's
+// broker id, which is an int32 on the wire: larger ones are refused where a
+// cluster is configured.
+type NodeID uint64
+
+// ShardID names a shard: a Raft group. 0 means none.
+type ShardID uint64
+
+// ReplicaID names a replica of a shard within it, counted from 1; 0 means none.
+// A replica that was removed or lost its disk comes back under another: ids are
+// never used again.
+type ReplicaID uint64
