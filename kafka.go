@@ -106,7 +106,8 @@ func (l *Log) newKafkaServer(ctx context.Context, opts []KafkaOption) (*kafkaSer
 			opt(&o)
 		}
 	}
-	server, err := kafka.NewServer(&kafkaBackend{log: l, clusterID: id}, o)
+	cluster := kafka.Cluster{ID: id, Controller: standaloneNode, Nodes: []kafka.Node{{ID: standaloneNode}}}
+	server, err := kafka.NewServer(&kafkaBackend{log: l, cluster: cluster}, o)
 	if err != nil {
 		return nil, fmt.Errorf("leat: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/leatlog/leat/internal/base"
@@ -15,11 +16,21 @@ import (
 
 // kafkaBackend is a Log as the listener for Kafka's protocol sees it.
 type kafkaBackend struct {
-	log       *Log
-	clusterID string
+	log     *Log
+	cluster kafka.Cluster
 }
 
 var _ kafka.Backend = (*kafkaBackend)(nil)
+
+const (
+	// standaloneNode is the id of a standalone Log as a node, and standaloneEpoch the
+	// epoch in which it leads all partitions.
+	standaloneNode  int32            = 1
+	standaloneEpoch base.LeaderEpoch = 0
+)
+
+// standaloneReplicas is where every partition of a standalone Log is.
+var standaloneReplicas = []int32{standaloneNode}
 
 // kafkaCodes tells Kafka's code of each error to branch on; the first that fits is
 // right.
@@ -59,8 +70,6 @@ var kafkaCodes = []struct {
 	{ErrStorageFailed, kafka.StorageError},
 	{ErrCorrupt, kafka.StorageError},
 	{ErrClosed, kafka.StorageError},
-	{context.DeadlineExceeded, kafka.RequestTimedOut},
-	{context.Canceled, kafka.RequestTimedOut},
 }
 
 func (b *kafkaBackend) Code(err error) kafka.Code {
@@ -78,6 +87,9 @@ func (b *kafkaBackend) Code(err error) kafka.Code {
 	case config != nil:
 		return kafka.InvalidConfig
 	}
+	if code, known := kafka.CodeOf(err); known {
+		return code
+	}
 	for _, c := range kafkaCodes {
 		if errors.Is(err, c.err) {
 			return c.code
@@ -88,7 +100,9 @@ func (b *kafkaBackend) Code(err error) kafka.Code {
 
 func (b *kafkaBackend) Clock() base.Clock { return b.log.cfg.Clock }
 
-func (b *kafkaBackend) ClusterID() string { return b.clusterID }
+func (b *kafkaBackend) NodeID() int32 { return standaloneNode }
+
+func (b *kafkaBackend) Cluster() kafka.Cluster { return b.cluster }
 
 func (b *kafkaBackend) Topic(name string) kafka.Topic { return b.wrap(b.log.catalog.topic(name)) }
 
@@ -119,9 +133,17 @@ func (b *kafkaBackend) UseTopic(ctx context.Context, name string) (kafka.Topic, 
 	return b.wrap(t), err
 }
 
-func (b *kafkaBackend) CreateTopic(ctx context.Context, name string, partitions int32, configs []kafka.Config, validateOnly bool) (kafka.Topic, error) {
-	cfg := TopicConfig{Partitions: int(max(partitions, 0))}
-	for _, p := range configs {
+func (b *kafkaBackend) CreateTopic(ctx context.Context, n kafka.NewTopic, validateOnly bool) (kafka.Topic, error) {
+	if n.ReplicationFactor > 1 {
+		return nil, &kafka.Error{Code: kafka.InvalidReplicationFactor,
+			Text: fmt.Sprintf("topic %q: replication factor %d: there is one node, so it must be 1", n.Name, n.ReplicationFactor)}
+	}
+	if err := checkStandalone(n.Assignment); err != nil {
+		return nil, err
+	}
+	cfg := TopicConfig{Partitions: int(max(n.Partitions, int32(len(n.Assignment)), 0))}
+	name := n.Name
+	for _, p := range n.Configs {
 		if p.Value == nil {
 			continue
 		}
@@ -134,6 +156,17 @@ func (b *kafkaBackend) CreateTopic(ctx context.Context, name string, partitions 
 	}
 	t, err := b.log.CreateTopic(ctx, name, cfg)
 	return b.wrap(t), err
+}
+
+// checkStandalone refuses replicas on other nodes than the one that there is.
+func checkStandalone(assignment [][]int32) error {
+	for _, replicas := range assignment {
+		if !slices.Equal(replicas, standaloneReplicas) {
+			return &kafka.Error{Code: kafka.InvalidReplicaAssignment,
+				Text: fmt.Sprintf("replicas %v: there is one node, %d, and each partition has it as its only replica", replicas, standaloneNode)}
+		}
+	}
+	return nil
 }
 
 // checkNewTopic is CreateTopic up to where something would change.
@@ -165,7 +198,20 @@ func (b *kafkaBackend) DeleteTopic(ctx context.Context, t kafka.Topic) error {
 	return b.log.deleteTopic(t.(kafkaTopic).Topic) // another of its name stays
 }
 
-func (b *kafkaBackend) AddPartitions(ctx context.Context, name string, total int32, validateOnly bool) error {
+func (b *kafkaBackend) AddPartitions(ctx context.Context, name string, total int32, assignment [][]int32, validateOnly bool) error {
+	if err := checkStandalone(assignment); err != nil {
+		return err
+	}
+	if assignment != nil {
+		t, err := b.log.Topic(ctx, name)
+		if err != nil {
+			return err
+		}
+		if added := int(total) - t.NumPartitions(); added != len(assignment) {
+			return &kafka.Error{Code: kafka.InvalidReplicaAssignment,
+				Text: fmt.Sprintf("topic %q: replicas are given for %d new partitions, and %d are to be added", name, len(assignment), added)}
+		}
+	}
 	if !validateOnly {
 		return b.log.AddPartitions(ctx, name, int(total))
 	}
@@ -183,7 +229,7 @@ func (b *kafkaBackend) AddPartitions(ctx context.Context, name string, total int
 	return nil
 }
 
-func (b *kafkaBackend) AlterConfigs(ctx context.Context, name string, changes []kafka.ConfigChange, validateOnly bool) error {
+func (b *kafkaBackend) AlterConfigs(ctx context.Context, name string, a kafka.ConfigAlteration) error {
 	t, err := b.log.Topic(ctx, name)
 	if err != nil {
 		return err
@@ -192,19 +238,18 @@ func (b *kafkaBackend) AlterConfigs(ctx context.Context, name string, changes []
 		return err
 	}
 	return b.log.alterTopic(t, func(c *TopicConfig) error {
-		for _, p := range changes {
-			var err error
-			if p.Delete {
-				err = c.ResetProperty(p.Name)
-			} else {
-				err = c.SetProperty(p.Name, *p.Value)
+		if a.Replace {
+			for i := range topicProperties {
+				topicProperties[i].inherit(c, nil)
 			}
-			if err != nil {
+		}
+		for _, p := range a.Changes {
+			if err := b.change(c, p); err != nil {
 				return err
 			}
 		}
 		return nil
-	}, validateOnly)
+	}, a.ValidateOnly)
 }
 
 func (b *kafkaBackend) DeleteRecords(ctx context.Context, t kafka.Topic, partition int32, before base.Offset) (base.Offset, error) {
@@ -225,19 +270,24 @@ func (b *kafkaBackend) DeleteRecords(ctx context.Context, t kafka.Topic, partiti
 	return r.LogStart(), nil
 }
 
-func (b *kafkaBackend) Append(appends []*store.Append, hooks store.AppendHooks) error {
-	return b.log.store.Append(appends, hooks)
-}
-
-func (b *kafkaBackend) OffsetForTime(p *store.Partition, ms int64) (at base.Offset, timestamp int64, found bool, err error) {
-	at, t, err := offsetForTime(p, ms)
-	if err != nil || t.IsZero() {
-		return 0, 0, false, err
+func (b *kafkaBackend) Append(_ context.Context, appends []*kafka.Append, _ time.Duration, hooks store.AppendHooks) error {
+	list := make([]*store.Append, len(appends))
+	for i, a := range appends {
+		a.Partition = a.Replica.(kafkaReplica).Partition
+		list[i] = &a.Append
 	}
-	return at, t.UnixMilli(), true, nil
+	return b.log.store.Append(list, hooks)
 }
 
-func (b *kafkaBackend) NewProducerID() (int64, error) { return b.log.catalog.newProducerID() }
+func (b *kafkaBackend) ReadBarrier(context.Context, []kafka.Replica) []error { return nil }
+
+func (b *kafkaBackend) NewProducerID(context.Context) (int64, error) {
+	return b.log.catalog.newProducerID()
+}
+
+func (b *kafkaBackend) Coordinator(context.Context, string) (int32, error) {
+	return standaloneNode, nil
+}
 
 // kafkaTopic is a Topic as the listener sees it.
 type kafkaTopic struct{ *Topic }
@@ -248,12 +298,35 @@ func (t kafkaTopic) UniqueID() [16]byte { return t.id }
 
 func (t kafkaTopic) IsInternal() bool { return isInternalTopic(t.name) }
 
-func (t kafkaTopic) Replica(partition int32) (*store.Partition, error) {
+func (t kafkaTopic) Placements() []kafka.Placement {
+	all := make([]kafka.Placement, t.NumPartitions())
+	for i := range all {
+		all[i] = kafka.Placement{Leader: standaloneNode, Epoch: standaloneEpoch, Replicas: standaloneReplicas, InSync: standaloneReplicas}
+	}
+	return all
+}
+
+func (t kafkaTopic) Locate(partition int32) (kafka.Location, error) {
+	at := kafka.Location{Leader: standaloneNode, Epoch: standaloneEpoch}
 	p, err := t.Partition(partition)
 	if err != nil {
-		return nil, err
+		return at, err
 	}
-	return p.replica()
+	r, err := p.replica()
+	if err != nil {
+		return at, err
+	}
+	at.Replica = kafkaReplica{r}
+	return at, nil
+}
+
+func (t kafkaTopic) Sizes(ctx context.Context) ([]kafka.ReplicaSize, error) {
+	infos, err := t.PartitionInfos(ctx)
+	sizes := make([]kafka.ReplicaSize, len(infos))
+	for i := range infos {
+		sizes[i] = kafka.ReplicaSize{Partition: infos[i].Partition, Bytes: infos[i].Bytes}
+	}
+	return sizes, err
 }
 
 func (t kafkaTopic) Rules() kafka.Rules {

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -14,9 +13,9 @@ func createPartitions(ctx context.Context, c *conn, req *kmsg.CreatePartitionsRe
 		t := &req.Topics[i]
 		o := kmsg.NewCreatePartitionsResponseTopic()
 		o.Topic = t.Topic
-		err := checkNewPartitions(t)
+		assignment, err := newPartitions(t)
 		if err == nil {
-			err = c.server.backend.AddPartitions(ctx, t.Topic, t.Count, req.ValidateOnly)
+			err = c.server.backend.AddPartitions(ctx, t.Topic, t.Count, assignment, req.ValidateOnly)
 		}
 		o.ErrorCode, o.ErrorMessage = c.describe(err)
 		resp.Topics = append(resp.Topics, o)
@@ -24,11 +23,13 @@ func createPartitions(ctx context.Context, c *conn, req *kmsg.CreatePartitionsRe
 	return resp
 }
 
-func checkNewPartitions(t *kmsg.CreatePartitionsRequestTopic) error {
+// newPartitions returns the replicas of the new partitions, nil if none are asked for.
+func newPartitions(t *kmsg.CreatePartitionsRequestTopic) (assignment [][]int32, err error) {
 	for _, a := range t.Assignment {
-		if !slices.Equal(a.Replicas, []int32{nodeID}) {
-			return refuse(InvalidReplicaAssignment, "there is one node, %d: each partition has it as its only replica", nodeID)
+		if err := checkReplicas(a.Replicas); err != nil {
+			return nil, err
 		}
+		assignment = append(assignment, a.Replicas)
 	}
-	return nil
+	return assignment, nil
 }

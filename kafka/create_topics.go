@@ -2,37 +2,9 @@ package kafka
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
-
-// refusal is an error of this package with its code.
-type refusal struct {
-	code Code
-	text string
-}
-
-func (r *refusal) Error() string { return r.text }
-
-func refuse(code Code, format string, args ...any) error {
-	return &refusal{code, fmt.Sprintf(format, args...)}
-}
-
-// describe returns what the client is told of an error; nil is none.
-func (c *conn) describe(err error) (code int16, text *string) {
-	if err == nil {
-		return 0, nil
-	}
-	s := err.Error()
-	var r *refusal
-	if errors.As(err, &r) {
-		return int16(r.code), &s
-	}
-	return int16(c.storeCode(err)), &s
-}
 
 // createTopics makes topics.
 func createTopics(ctx context.Context, c *conn, req *kmsg.CreateTopicsRequest) kmsg.Response {
@@ -58,7 +30,8 @@ func createTopics(ctx context.Context, c *conn, req *kmsg.CreateTopicsRequest) k
 		}
 		o.ErrorCode, o.ErrorMessage = c.describe(err)
 		if topic != nil {
-			o.TopicID, o.NumPartitions, o.ReplicationFactor = topic.UniqueID(), int32(topic.NumPartitions()), 1
+			o.TopicID, o.NumPartitions = topic.UniqueID(), int32(topic.NumPartitions())
+			o.ReplicationFactor = replicationFactor(topic)
 			all, own := topic.Properties()
 			for _, name := range sortedNames(all) {
 				p := kmsg.NewCreateTopicsResponseTopicConfig()
@@ -73,31 +46,53 @@ func createTopics(ctx context.Context, c *conn, req *kmsg.CreateTopicsRequest) k
 }
 
 func (c *conn) createTopic(ctx context.Context, want *kmsg.CreateTopicsRequestTopic, validateOnly bool) (Topic, error) {
-	partitions := want.NumPartitions
+	t := NewTopic{Name: want.Topic, Partitions: want.NumPartitions, ReplicationFactor: want.ReplicationFactor}
 	if len(want.ReplicaAssignment) > 0 {
-		if partitions != -1 || want.ReplicationFactor != -1 {
+		if t.Partitions != -1 || t.ReplicationFactor != -1 {
 			return nil, refuse(InvalidRequest, "with an assignment of replicas, partitions and replication factor must be -1")
 		}
-		partitions = int32(len(want.ReplicaAssignment))
-		seen := make([]bool, partitions)
+		n := len(want.ReplicaAssignment)
+		t.Assignment = make([][]int32, n)
 		for _, a := range want.ReplicaAssignment {
-			if a.Partition < 0 || a.Partition >= partitions || seen[a.Partition] {
-				return nil, refuse(InvalidReplicaAssignment, "the assignment must name the partitions 0 to %d once each", partitions-1)
+			if a.Partition < 0 || int(a.Partition) >= n || t.Assignment[a.Partition] != nil {
+				return nil, refuse(InvalidReplicaAssignment, "the assignment must name the partitions 0 to %d once each", n-1)
 			}
-			seen[a.Partition] = true
-			if !slices.Equal(a.Replicas, []int32{nodeID}) {
-				return nil, refuse(InvalidReplicaAssignment, "there is one node, %d: each partition has it as its only replica", nodeID)
+			if err := checkReplicas(a.Replicas); err != nil {
+				return nil, err
 			}
+			t.Assignment[a.Partition] = a.Replicas
 		}
-	} else if want.ReplicationFactor != -1 && want.ReplicationFactor != 1 {
-		return nil, refuse(InvalidReplicationFactor, "replication factor %d: there is one node, so it must be 1", want.ReplicationFactor)
+	} else if t.ReplicationFactor != -1 && t.ReplicationFactor < 1 {
+		return nil, refuse(InvalidReplicationFactor, "replication factor %d: it must be at least 1", t.ReplicationFactor)
 	}
-	if partitions != -1 && partitions < 1 {
-		return nil, refuse(InvalidPartitions, "%d partitions: there must be one at least", partitions)
+	if t.Partitions != -1 && t.Partitions < 1 {
+		return nil, refuse(InvalidPartitions, "%d partitions: there must be one at least", t.Partitions)
 	}
-	configs := make([]Config, 0, len(want.Configs))
 	for _, p := range want.Configs {
-		configs = append(configs, Config{p.Name, p.Value})
+		t.Configs = append(t.Configs, Config{p.Name, p.Value})
 	}
-	return c.server.backend.CreateTopic(ctx, want.Topic, partitions, configs, validateOnly)
+	return c.server.backend.CreateTopic(ctx, t, validateOnly)
+}
+
+// checkReplicas is what a list of replicas has to be in any case.
+func checkReplicas(replicas []int32) error {
+	if len(replicas) == 0 {
+		return refuse(InvalidReplicaAssignment, "a partition needs one replica at least")
+	}
+	seen := make(map[int32]struct{}, len(replicas))
+	for _, id := range replicas {
+		if id < 0 || !first(seen, id) {
+			return refuse(InvalidReplicaAssignment, "the replicas %v have to be different nodes", replicas)
+		}
+	}
+	return nil
+}
+
+// replicationFactor is what a topic's first partition has.
+func replicationFactor(t Topic) int16 {
+	all := t.Placements()
+	if len(all) == 0 {
+		return -1
+	}
+	return int16(len(all[0].Replicas))
 }

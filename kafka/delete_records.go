@@ -21,6 +21,8 @@ func deleteRecords(ctx context.Context, c *conn, req *kmsg.DeleteRecordsRequest)
 			o.Partition, o.LowWatermark = p.Partition, -1
 			if topic == nil {
 				o.ErrorCode = int16(UnknownTopicOrPartition)
+			} else if _, err := c.leading(topic, p.Partition, noEpoch); err != nil {
+				o.ErrorCode, _ = c.describe(err)
 			} else if start, err := c.server.backend.DeleteRecords(ctx, topic, p.Partition, base.Offset(p.Offset)); err != nil {
 				o.ErrorCode, _ = c.describe(err)
 			} else {

@@ -19,19 +19,22 @@ func source(own bool) kmsg.ConfigSource {
 
 func sortedNames(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
-// brokerConfigs is what consoles ask of a broker's config before they show anything.
+// brokerConfigs is what consoles ask of a broker's config before they show anything,
+// and what this node is set to.
 func (c *conn) brokerConfigs() map[string]string {
 	l := &c.server.limits
-	return map[string]string{
+	all := map[string]string{
 		"connections.max.idle.ms":               strconv.FormatInt(l.IdleTimeout.Milliseconds(), 10),
 		"fetch.max.bytes":                       strconv.Itoa(l.FetchBytes),
 		"inter.broker.protocol.version":         "4.0",
 		"max.connections":                       strconv.Itoa(l.Connections),
 		"max.connections.per.ip":                strconv.Itoa(l.ConnectionsPerAddr),
-		"node.id":                               strconv.Itoa(int(nodeID)),
+		"node.id":                               strconv.Itoa(int(c.server.self)),
 		"socket.request.max.bytes":              strconv.Itoa(l.RequestBytes),
 		"group.coordinator.rebalance.protocols": "classic,consumer",
 	}
+	maps.Copy(all, c.server.backend.NodeConfig())
+	return all
 }
 
 // describeConfigs tells the configs of topics and of this node.
@@ -106,8 +109,8 @@ func (c *conn) resourceConfigs(kind kmsg.ConfigResourceType, name string) (all m
 		if name == "" { // the defaults of all brokers: nothing is kept there
 			return nil, nil, nil
 		}
-		if name != strconv.Itoa(int(nodeID)) {
-			return nil, nil, refuse(InvalidRequest, "there is one node, %d, and no %q", nodeID, name)
+		if name != strconv.Itoa(int(c.server.self)) {
+			return nil, nil, refuse(InvalidRequest, "this is node %d: it does not know the config of node %q, ask that", c.server.self, name)
 		}
 		return c.brokerConfigs(), nil, nil
 	}

@@ -6,8 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// incrementalAlterConfigs changes properties of topics (KIP-339). A property that is
-// a list is replaced as a whole: to append and subtract is refused.
+// incrementalAlterConfigs changes properties of topics (KIP-339).
 func incrementalAlterConfigs(ctx context.Context, c *conn, req *kmsg.IncrementalAlterConfigsRequest) kmsg.Response {
 	resp := kmsg.NewPtrIncrementalAlterConfigsResponse()
 	for i := range req.Resources {
@@ -21,28 +20,33 @@ func incrementalAlterConfigs(ctx context.Context, c *conn, req *kmsg.Incremental
 }
 
 func (c *conn) alterConfigs(ctx context.Context, r *kmsg.IncrementalAlterConfigsRequestResource, validateOnly bool) error {
-	if r.ResourceType != kmsg.ConfigResourceTypeTopic {
-		return refuse(InvalidRequest, "only the configs of topics can be altered, not of resources of type %d", r.ResourceType)
-	}
-	seen := make(map[string]bool, len(r.Configs))
-	var changes []ConfigChange
+	a := ConfigAlteration{ValidateOnly: validateOnly}
 	for _, p := range r.Configs {
-		if seen[p.Name] {
-			return refuse(InvalidRequest, "property %q is named twice", p.Name)
+		if p.Op < kmsg.IncrementalAlterConfigOpSet || p.Op > kmsg.IncrementalAlterConfigOpSubtract {
+			return refuse(InvalidRequest, "property %q: there is no operation %d", p.Name, p.Op)
 		}
-		seen[p.Name] = true
-		change := ConfigChange{Config: Config{p.Name, p.Value}}
-		switch p.Op {
-		case kmsg.IncrementalAlterConfigOpSet:
+		change := ConfigChange{Name: p.Name, Op: ConfigOp(p.Op)}
+		if change.Op != ConfigDelete {
 			if p.Value == nil {
-				return refuse(InvalidRequest, "property %q is to be set to nothing", p.Name)
+				return refuse(InvalidRequest, "property %q is to be changed to nothing", p.Name)
 			}
-		case kmsg.IncrementalAlterConfigOpDelete:
-			change.Delete = true
-		default:
-			return refuse(InvalidConfig, "property %q: set it as a whole, lists are not appended to or subtracted from", p.Name)
+			change.Value = *p.Value
 		}
-		changes = append(changes, change)
+		a.Changes = append(a.Changes, change)
 	}
-	return c.server.backend.AlterConfigs(ctx, r.ResourceName, changes, validateOnly)
+	return c.alterTopicConfigs(ctx, r.ResourceType, r.ResourceName, a)
+}
+
+// alterTopicConfigs checks what both APIs that alter configs have in common.
+func (c *conn) alterTopicConfigs(ctx context.Context, kind kmsg.ConfigResourceType, name string, a ConfigAlteration) error {
+	if kind != kmsg.ConfigResourceTypeTopic {
+		return refuse(InvalidRequest, "only the configs of topics can be altered, not of resources of type %d", kind)
+	}
+	seen := make(map[string]struct{}, len(a.Changes))
+	for i := range a.Changes {
+		if !first(seen, a.Changes[i].Name) {
+			return refuse(InvalidRequest, "property %q is named twice", a.Changes[i].Name)
+		}
+	}
+	return c.server.backend.AlterConfigs(ctx, name, a)
 }

@@ -5,7 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/leatlog/leat/internal/store"
+	"github.com/leatlog/leat/internal/base"
 )
 
 // The timestamps of a ListOffsets that are none.
@@ -18,8 +18,10 @@ const (
 )
 
 // listOffsets finds offsets by time.
-func listOffsets(_ context.Context, c *conn, req *kmsg.ListOffsetsRequest) kmsg.Response {
+func listOffsets(ctx context.Context, c *conn, req *kmsg.ListOffsetsRequest) kmsg.Response {
 	resp := kmsg.NewPtrListOffsetsResponse()
+	var lead leads
+	epochs := make(map[Replica]base.LeaderEpoch)
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		out := kmsg.NewListOffsetsResponseTopic()
@@ -29,51 +31,55 @@ func listOffsets(_ context.Context, c *conn, req *kmsg.ListOffsetsRequest) kmsg.
 			p := &t.Partitions[j]
 			o := kmsg.NewListOffsetsResponseTopicPartition()
 			o.Partition, o.Offset, o.Timestamp, o.LeaderEpoch = p.Partition, -1, -1, -1
-			o.ErrorCode = int16(c.listOffset(topic, p, &o))
 			out.Partitions = append(out.Partitions, o)
+			var at Location
+			err := error(&Error{Code: UnknownTopicOrPartition, Text: "there is no such topic"})
+			if topic != nil {
+				at, err = c.leading(topic, p.Partition, p.CurrentLeaderEpoch)
+			}
+			if err == nil {
+				epochs[at.Replica] = at.Epoch
+			}
+			lead.add(i, j, at.Replica, err)
 		}
 		resp.Topics = append(resp.Topics, out)
+	}
+	lead.wait(ctx, c.server.backend)
+	for _, one := range lead.all {
+		o := &resp.Topics[one.topic].Partitions[one.partition]
+		err := one.err
+		if err == nil {
+			err = listOffset(one.replica, req.Topics[one.topic].Partitions[one.partition].Timestamp, epochs[one.replica], o)
+		}
+		o.ErrorCode = int16(c.code(err))
 	}
 	return resp
 }
 
-func (c *conn) listOffset(t Topic, p *kmsg.ListOffsetsRequestTopicPartition, o *kmsg.ListOffsetsResponseTopicPartition) Code {
-	if t == nil {
-		return UnknownTopicOrPartition
-	}
-	part, err := t.Replica(p.Partition)
-	if err != nil {
-		return c.storeCode(err)
-	}
-	if code := checkLeaderEpoch(p.CurrentLeaderEpoch); code != None {
-		return code
-	}
-	switch p.Timestamp {
+func listOffset(r Replica, timestamp int64, epoch base.LeaderEpoch, o *kmsg.ListOffsetsResponseTopicPartition) error {
+	switch timestamp {
 	case offsetLatest:
-		o.Offset, o.LeaderEpoch = int64(part.HighWatermark()), leaderEpoch
+		o.Offset, o.LeaderEpoch = int64(r.HighWatermark()), int32(epoch)
 	case offsetEarliest, offsetEarliestLocal:
-		o.Offset, o.LeaderEpoch = int64(part.LogStart()), leaderEpoch
+		o.Offset, o.LeaderEpoch = int64(r.LogStart()), int32(epoch)
 	case offsetLatestTiered:
 	case offsetMaxTimestamp:
-		if ms := part.MaxTimestamp(); ms >= 0 {
-			return c.offsetForTime(part, ms, o)
+		if ms := r.MaxTimestamp(); ms >= 0 {
+			return offsetForTime(r, ms, epoch, o)
 		}
 	default:
-		if p.Timestamp < 0 {
-			return InvalidRequest
+		if timestamp < 0 {
+			return refuse(InvalidRequest, "the timestamp %d stands for nothing", timestamp)
 		}
-		return c.offsetForTime(part, p.Timestamp, o)
+		return offsetForTime(r, timestamp, epoch, o)
 	}
-	return None
+	return nil
 }
 
-func (c *conn) offsetForTime(part *store.Partition, ms int64, o *kmsg.ListOffsetsResponseTopicPartition) Code {
-	at, timestamp, found, err := c.server.backend.OffsetForTime(part, ms)
-	if err != nil {
-		return c.storeCode(err)
+func offsetForTime(r Replica, ms int64, epoch base.LeaderEpoch, o *kmsg.ListOffsetsResponseTopicPartition) error {
+	at, timestamp, found, err := r.RecordForTime(ms)
+	if err == nil && found {
+		o.Offset, o.Timestamp, o.LeaderEpoch = int64(at), timestamp, int32(epoch)
 	}
-	if found {
-		o.Offset, o.Timestamp, o.LeaderEpoch = int64(at), timestamp, leaderEpoch
-	}
-	return None
+	return err
 }

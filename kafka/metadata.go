@@ -14,13 +14,15 @@ const noOperations int32 = -1 << 31
 func metadata(ctx context.Context, c *conn, req *kmsg.MetadataRequest) kmsg.Response {
 	b := c.server.backend
 	resp := kmsg.NewPtrMetadataResponse()
-	broker := kmsg.NewMetadataResponseBroker()
-	broker.NodeID = nodeID
-	broker.Host, broker.Port = c.advertised()
-	resp.Brokers = append(resp.Brokers, broker)
-	id := b.ClusterID()
-	resp.ClusterID = &id
-	resp.ControllerID = nodeID
+	cluster := b.Cluster()
+	for i := range cluster.Nodes {
+		n := &cluster.Nodes[i]
+		broker := kmsg.NewMetadataResponseBroker()
+		broker.NodeID, broker.Rack = n.ID, rackOf(n)
+		broker.Host, broker.Port = c.endpoint(n)
+		resp.Brokers = append(resp.Brokers, broker)
+	}
+	resp.ClusterID, resp.ControllerID = &cluster.ID, cluster.Controller
 	resp.AuthorizedOperations = noOperations
 
 	if req.Topics == nil || (req.Version == 0 && len(req.Topics) == 0) {
@@ -43,12 +45,13 @@ func metadata(ctx context.Context, c *conn, req *kmsg.MetadataRequest) kmsg.Resp
 		if !first(seen, k) {
 			continue
 		}
-		resp.Topics = append(resp.Topics, findForMetadata(ctx, b, &req.Topics[i], create))
+		resp.Topics = append(resp.Topics, c.findForMetadata(ctx, &req.Topics[i], create))
 	}
 	return resp
 }
 
-func findForMetadata(ctx context.Context, b Backend, want *kmsg.MetadataRequestTopic, create bool) kmsg.MetadataResponseTopic {
+func (c *conn) findForMetadata(ctx context.Context, want *kmsg.MetadataRequestTopic, create bool) kmsg.MetadataResponseTopic {
+	b := c.server.backend
 	missing := kmsg.NewMetadataResponseTopic()
 	missing.Topic, missing.TopicID = want.Topic, want.TopicID
 	missing.AuthorizedOperations = noOperations
@@ -63,7 +66,7 @@ func findForMetadata(ctx context.Context, b Backend, want *kmsg.MetadataRequestT
 	if t == nil && create {
 		var err error
 		if t, err = b.UseTopic(ctx, *want.Topic); err != nil {
-			missing.ErrorCode = int16(b.Code(err))
+			missing.ErrorCode = int16(c.code(err))
 			return missing
 		}
 	}
@@ -79,13 +82,25 @@ func describeTopic(t Topic) kmsg.MetadataResponseTopic {
 	name := t.Name()
 	m.Topic, m.TopicID, m.IsInternal = &name, t.UniqueID(), t.IsInternal()
 	m.AuthorizedOperations = noOperations
-	replicas := []int32{nodeID}
-	m.Partitions = make([]kmsg.MetadataResponseTopicPartition, t.NumPartitions())
+	placements := t.Placements()
+	m.Partitions = make([]kmsg.MetadataResponseTopicPartition, len(placements))
 	for i := range m.Partitions {
+		at := &placements[i]
 		p := kmsg.NewMetadataResponseTopicPartition()
-		p.Partition, p.Leader, p.LeaderEpoch = int32(i), nodeID, leaderEpoch
-		p.Replicas, p.ISR = replicas, replicas
+		p.Partition, p.Leader, p.LeaderEpoch = int32(i), at.Leader, int32(at.Epoch)
+		p.Replicas, p.ISR, p.OfflineReplicas = at.Replicas, at.InSync, at.Offline
+		if at.Leader == NoNode {
+			p.ErrorCode = int16(LeaderNotAvailable) // clients ask again soon
+		}
 		m.Partitions[i] = p
 	}
 	return m
+}
+
+// rackOf is a node's rack as the protocol has it: null without one.
+func rackOf(n *Node) *string {
+	if n.Rack == "" {
+		return nil
+	}
+	return &n.Rack
 }

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/leatlog/leat/internal/base"
 	"github.com/leatlog/leat/internal/recordbatch"
 	"github.com/leatlog/leat/internal/store"
 )
@@ -19,6 +19,9 @@ const (
 	produceVersionMin = 3
 	// produceVersionZstd is the first version in which zstd is allowed (KIP-110).
 	produceVersionZstd = 7
+	// produceVersionLeader is the first version that tells the leader and where it is
+	// to who asked another node (KIP-951).
+	produceVersionLeader = 10
 	// frameKeptShare: a batch is stored as it lies in its frame if those of the
 	// frame that are stored make up at least three quarters of it. Else they are
 	// copied, so that little that is stored does not keep much alive.
@@ -28,8 +31,8 @@ const (
 // produced is what becomes of one partition of a Produce.
 type produced struct {
 	partition *kmsg.ProduceResponseTopicPartition
-	append    *store.Append // nil if it was refused before
-	logAppend int64         // the time that all records got, or -1
+	append    *Append // nil if it was refused before
+	logAppend int64   // the time that all records got, or -1
 }
 
 // produce stores batches. It returns as soon as their order against later requests
@@ -59,12 +62,12 @@ func (c *conn) produce(r *request, req *kmsg.ProduceRequest, frame []byte, held 
 			if code != None {
 				p.ErrorCode = int16(code)
 			} else if err := c.prepare(&one, req.Version, topic, &t.Partitions[j]); err != nil {
-				c.refuse(p, err)
+				c.refuse(req.Version, p, err)
 			}
 			all = append(all, one)
 		}
 	}
-	appends, bytes := make([]*store.Append, 0, len(all)), 0
+	appends, bytes := make([]*Append, 0, len(all)), 0
 	for _, one := range all {
 		if one.append != nil {
 			appends = append(appends, one.append)
@@ -79,7 +82,8 @@ func (c *conn) produce(r *request, req *kmsg.ProduceRequest, frame []byte, held 
 	a := &answer{ready: make(chan struct{})}
 	var failed error
 	a.build = func() net.Buffers {
-		ok := c.finishProduce(all, failed)
+		ok := c.finishProduce(req.Version, all, failed)
+		c.addEndpoints(resp)
 		if req.Acks == 0 {
 			if !ok {
 				return nil // all that an acks=0 client can learn is that it is closed
@@ -107,10 +111,11 @@ func (c *conn) produce(r *request, req *kmsg.ProduceRequest, frame []byte, held 
 	if req.Acks == 1 || req.Acks == 0 {
 		hooks.Applied = func() { finish(nil) }
 	}
+	timeout := max(time.Duration(req.TimeoutMillis)*time.Millisecond, 0)
 	handed = true
 	c.wg.Go(func() {
 		defer c.server.requests.release(held)
-		finish(c.server.backend.Append(appends, hooks))
+		finish(c.server.backend.Append(c.ctx, appends, timeout, hooks))
 	})
 	<-enqueued
 	return nil
@@ -149,7 +154,7 @@ var errOneBatch = &recordbatch.InvalidRecordError{Record: recordbatch.NoRecord, 
 
 // prepare checks the batch of a partition and makes it what is to be stored.
 func (c *conn) prepare(one *produced, version int16, t Topic, p *kmsg.ProduceRequestTopicPartition) error {
-	part, err := t.Replica(p.Partition)
+	at, err := c.leading(t, p.Partition, noEpoch)
 	if err != nil {
 		return err
 	}
@@ -204,7 +209,7 @@ func (c *conn) prepare(one *produced, version int16, t Topic, p *kmsg.ProduceReq
 	if h, err = recordbatch.ParseHeader(batch); err != nil {
 		return err
 	}
-	one.append = &store.Append{Partition: part, Batch: batch, Header: h, Epoch: base.LeaderEpoch(leaderEpoch)}
+	one.append = &Append{Replica: at.Replica, Append: store.Append{Batch: batch, Header: h, Epoch: at.Epoch}}
 	return nil
 }
 
@@ -235,7 +240,7 @@ func recompress(batch []byte, h *recordbatch.Header, d *recordbatch.Decompressor
 }
 
 // refuse fills in what is wrong with a partition's batch.
-func (c *conn) refuse(p *kmsg.ProduceResponseTopicPartition, err error) {
+func (c *conn) refuse(version int16, p *kmsg.ProduceResponseTopicPartition, err error) {
 	p.ErrorCode = int16(c.batchCode(err))
 	text := err.Error()
 	p.ErrorMessage = &text
@@ -244,6 +249,30 @@ func (c *conn) refuse(p *kmsg.ProduceResponseTopicPartition, err error) {
 		r := kmsg.NewProduceResponseTopicPartitionErrorRecord()
 		r.RelativeOffset, r.ErrorMessage = int32(invalid.Record), &invalid.Rule
 		p.ErrorRecords = append(p.ErrorRecords, r)
+	}
+	var moved *NotLeaderError
+	if version >= produceVersionLeader && errors.As(err, &moved) {
+		p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = moved.Leader, moved.Epoch
+	}
+}
+
+// addEndpoints tells where the leaders are that the partitions name (KIP-951).
+func (c *conn) addEndpoints(resp *kmsg.ProduceResponse) {
+	var leaders map[int32]struct{}
+	for i := range resp.Topics {
+		for j := range resp.Topics[i].Partitions {
+			if id := resp.Topics[i].Partitions[j].CurrentLeader.LeaderID; id != NoNode {
+				if leaders == nil {
+					leaders = make(map[int32]struct{})
+				}
+				leaders[id] = struct{}{}
+			}
+		}
+	}
+	for _, n := range c.endpoints(leaders) {
+		b := kmsg.NewProduceResponseBroker()
+		b.NodeID, b.Host, b.Port, b.Rack = n.ID, n.Host, n.Port, rackOf(&n)
+		resp.Brokers = append(resp.Brokers, b)
 	}
 }
 
@@ -267,11 +296,14 @@ func (c *conn) batchCode(err error) Code {
 	case errors.Is(err, store.ErrInvalidProducerEpoch):
 		return InvalidProducerEpoch
 	}
-	return c.storeCode(err)
+	return c.code(err)
 }
 
-// storeCode is Kafka's code for an error of the store.
-func (c *conn) storeCode(err error) Code {
+// code is Kafka's code for an error of the backend or the store.
+func (c *conn) code(err error) Code {
+	if code, known := CodeOf(err); known {
+		return code
+	}
 	switch {
 	case errors.Is(err, store.ErrPartitionDropped):
 		return UnknownTopicOrPartition
@@ -286,7 +318,7 @@ func (c *conn) storeCode(err error) Code {
 }
 
 // finishProduce fills in what became of the batches. It reports whether all is well.
-func (c *conn) finishProduce(all []produced, failed error) bool {
+func (c *conn) finishProduce(version int16, all []produced, failed error) bool {
 	ok := true
 	for _, one := range all {
 		p := one.partition
@@ -296,10 +328,10 @@ func (c *conn) finishProduce(all []produced, failed error) bool {
 				err = a.Err
 			}
 			if err != nil {
-				c.refuse(p, fmt.Errorf("partition %d: %w", p.Partition, err))
+				c.refuse(version, p, fmt.Errorf("partition %d: %w", p.Partition, err))
 			} else {
 				p.BaseOffset = int64(a.BaseOffset)
-				p.LogStartOffset = int64(a.Partition.LogStart())
+				p.LogStartOffset = int64(a.Replica.LogStart())
 				p.LogAppendTime = one.logAppend
 			}
 		}

@@ -39,6 +39,7 @@ type Options struct {
 // Server serves the connections of one listener.
 type Server struct {
 	backend Backend
+	self    int32 // the node's id
 	opts    Options
 	limits  Limits
 	host    string // advertised; empty: ask the connection
@@ -70,7 +71,7 @@ func NewServer(b Backend, o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{backend: b, opts: o, limits: o.Limits.withDefaults(),
+	s := &Server{backend: b, self: b.NodeID(), opts: o, limits: o.Limits.withDefaults(),
 		conns: make(map[*conn]struct{}), perAddr: make(map[string]int)}
 	if err := s.limits.validate(); err != nil {
 		return nil, err
