@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/leatlog/leat/internal/recordbatch"
-	"github.com/leatlog/leat/internal/store"
 )
 
 // producerTopic is a topic as a producer sees it.
@@ -22,7 +21,6 @@ type producerTopic struct {
 // accumulator collects the batches of one partition.
 type accumulator struct {
 	partition *Partition
-	store     *store.Partition
 	full      []*producerBatch // closed, oldest first
 	open      *producerBatch   // takes records; nil when there is none
 	queued    bool             // in Producer.ready
@@ -123,11 +121,10 @@ func (p *Producer) appendLocked(pt *producerTopic, r *Record, size int64, c comp
 	a := pt.accs[number]
 	if a == nil {
 		part := pt.state.partitions[number]
-		local, err := part.replica()
-		if err != nil {
+		if _, err := part.replica(); err != nil {
 			return err
 		}
-		a = &accumulator{partition: part, store: local}
+		a = &accumulator{partition: part}
 		pt.accs[number] = a
 	}
 

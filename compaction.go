@@ -77,7 +77,7 @@ func (t *Topic) Compact(ctx context.Context) (res CompactionResult, err error) {
 // compact compacts one partition. The caller holds upkeep.compacting.
 func (p *Partition) compact(ctx context.Context, c *TopicConfig) (store.CompactStats, error) {
 	l := p.topic.log
-	r, err := p.replica()
+	r, err := p.local()
 	if err != nil {
 		return store.CompactStats{}, err
 	}
@@ -224,7 +224,7 @@ func (t *Topic) lookForCompaction(partitions []*Partition) error {
 	var unseen []*Partition
 	var ids []base.PartitionID
 	for _, p := range partitions {
-		if !p.compaction.seen && p.local.Load() == nil {
+		if !p.compaction.seen && p.stored.Load() == nil {
 			unseen = append(unseen, p)
 			ids = append(ids, p.id)
 		}
@@ -247,10 +247,10 @@ func (t *Topic) lookForCompaction(partitions []*Partition) error {
 // compactable tells whether the partition is due.
 func (p *Partition) compactable(c *TopicConfig) (out compactionCandidate, ok bool, err error) {
 	now := p.topic.log.cfg.Clock.Now()
-	if p.local.Load() == nil && p.compaction.clean || now.Before(p.compaction.notBefore) {
+	if p.stored.Load() == nil && p.compaction.clean || now.Before(p.compaction.notBefore) {
 		return out, false, nil
 	}
-	r, err := p.replica()
+	r, err := p.local()
 	if err != nil {
 		return out, false, err
 	}

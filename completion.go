@@ -29,7 +29,7 @@ type producerBatch struct {
 	acknowledged bool  // completions have been taken care of
 	told         error // what they were told; set once, before they are
 
-	append     store.Append
+	append     partitionAppend
 	appendTime int64 // with LogAppendTime, else 0
 	err        error
 }
@@ -114,7 +114,7 @@ func (b *producerBatch) seal(c *recordbatch.Compressor) error {
 	}
 	// It wraps from MaxInt32 to 0.
 	a.sequence = int32((int64(a.sequence) + int64(n)) & (1<<31 - 1))
-	b.append = store.Append{Partition: a.store, Batch: buf, Header: h}
+	b.append = partitionAppend{Append: store.Append{Batch: buf, Header: h}, to: a.partition}
 	return nil
 }
 

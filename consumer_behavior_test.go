@@ -19,7 +19,7 @@ import (
 // appendBatch stores a batch that no producer of ours makes.
 func appendBatch(t testing.TB, topic *Topic, partition int32, batch []byte) {
 	t.Helper()
-	r, err := topic.state.Load().partitions[partition].replica()
+	r, err := topic.state.Load().partitions[partition].local()
 	require.NoError(t, err)
 	h, err := recordbatch.Verify(batch)
 	require.NoError(t, err)

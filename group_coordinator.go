@@ -96,11 +96,11 @@ func (c GroupsConfig) options(l *Log, t *Topic) coordinator.Options {
 		if err != nil {
 			return nil, err
 		}
-		r, err := p.replica()
+		r, err := p.local()
 		if err != nil {
 			return nil, err
 		}
-		return &offsetsLog{part: r, store: l.store, clock: l.cfg.Clock}, nil
+		return &offsetsLog{part: p, stored: r, appender: l.appender, clock: l.cfg.Clock}, nil
 	}
 	return o
 }

@@ -137,7 +137,7 @@ func TestOffsetsAreCompacted(t *testing.T) {
 	require.True(t, offsets.Info().Internal)
 	part, err := offsets.Partition(l.groups.made.Load().PartitionFor("g"))
 	require.NoError(t, err)
-	r, err := part.replica()
+	r, err := part.local()
 	require.NoError(t, err)
 	before := r.Records()
 	require.Greater(t, before, int64(200))

@@ -15,13 +15,14 @@ const maxDecompressedBytes = 1 << 30
 // Log is an open directory with its topics. It owns every goroutine that its
 // producers, consumers and groups run. All methods may be called concurrently.
 type Log struct {
-	cfg     Config
-	store   *store.Store
-	catalog catalog
-	upkeep  upkeep
-	metrics logMetrics
-	labels  labels
-	groups  *groups
+	cfg      Config
+	store    *store.Store
+	appender appender // of all producers
+	catalog  catalog
+	upkeep   upkeep
+	metrics  logMetrics
+	labels   labels
+	groups   *groups
 
 	ctx    context.Context // ends with the Log
 	cancel context.CancelFunc
@@ -67,6 +68,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, fmt.Errorf("leat: %w", err)
 	}
 	l.store = s
+	l.appender = localAppender{s}
 	l.catalog = catalog{log: l, store: s}
 	if err := l.catalog.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("leat: %s: %w", cfg.Dir, err), s.Close())

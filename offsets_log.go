@@ -28,9 +28,10 @@ func offsetsTopicConfig(partitions int) TopicConfig {
 
 // offsetsLog is a partition of __consumer_offsets as the coordinator sees it.
 type offsetsLog struct {
-	part  *store.Partition
-	store *store.Store
-	clock base.Clock
+	part     *Partition
+	stored   *store.Partition
+	appender appender
+	clock    base.Clock
 }
 
 var _ coordinator.Log = (*offsetsLog)(nil)
@@ -57,8 +58,8 @@ func (o *offsetsLog) Append(ctx context.Context, records []coordinator.KV) error
 	if err != nil {
 		return err
 	}
-	a := &store.Append{Partition: o.part, Batch: batch, Header: h}
-	if err := o.store.Append([]*store.Append{a}, store.AppendHooks{}); err != nil {
+	a := &partitionAppend{Append: store.Append{Batch: batch, Header: h}, to: o.part}
+	if err := o.appender.Append([]*partitionAppend{a}, store.AppendHooks{}); err != nil {
 		return err
 	}
 	return a.Err
@@ -69,12 +70,12 @@ func (o *offsetsLog) Replay(ctx context.Context, fn func(key, value []byte) erro
 	var f store.Fetch
 	var it recordbatch.Iterator
 	d := recordbatch.NewDecompressor(maxDecompressedBytes)
-	end := o.part.HighWatermark()
-	for at := o.part.LogStart(); at < end; {
+	end := o.stored.HighWatermark()
+	for at := o.stored.LogStart(); at < end; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := o.part.Read(&f, at, offsetsReadBytes); err != nil {
+		if err := o.stored.Read(&f, at, offsetsReadBytes); err != nil {
 			return err
 		}
 		if len(f.Batches) == 0 {

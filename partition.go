@@ -18,13 +18,13 @@ type Partition struct {
 	topic  *Topic
 	number int32
 	id     base.PartitionID
-	local  atomic.Pointer[store.Partition] // loaded on first use
+	stored atomic.Pointer[store.Partition] // loaded on first use
 
 	retention  retentionState
 	compaction compactionState
 }
 
-// replica is what a Partition needs of the place where its batches are.
+// replica is the place where a Partition's batches are read, and its log start moved.
 type replica interface {
 	Read(f *store.Fetch, from Offset, maxBytes int) error
 	HighWatermark() Offset
@@ -67,12 +67,21 @@ func (p *Partition) name() TopicPartition {
 	return TopicPartition{Topic: p.topic.name, Partition: p.number}
 }
 
-// replica returns where the partition is stored, or ErrTopicDeleted.
-func (p *Partition) replica() (*store.Partition, error) {
+// replica returns where the partition is read, or ErrTopicDeleted.
+func (p *Partition) replica() (replica, error) {
+	r, err := p.local()
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// local returns the partition in the store of this node, or ErrTopicDeleted.
+func (p *Partition) local() (*store.Partition, error) {
 	if p.topic.deleted.Load() {
 		return nil, topicError(p.topic.name, ErrTopicDeleted)
 	}
-	if r := p.local.Load(); r != nil {
+	if r := p.stored.Load(); r != nil {
 		return r, nil
 	}
 	r, err := p.topic.log.store.Partition(p.id)
@@ -85,7 +94,7 @@ func (p *Partition) replica() (*store.Partition, error) {
 		p.topic.log.store.Forget(r)
 		return nil, topicError(p.topic.name, ErrTopicDeleted)
 	}
-	p.local.Store(r)
+	p.stored.Store(r)
 	return r, nil
 }
 

@@ -83,13 +83,6 @@ type Producer struct {
 	wg   sync.WaitGroup // rounds, linger
 }
 
-// appender stores batches of several partitions; see store.Store.Append.
-type appender interface {
-	Append(appends []*store.Append, hooks store.AppendHooks) error
-}
-
-var _ appender = (*store.Store)(nil)
-
 // spaceWaiter is a Produce that waits for room in the buffer.
 type spaceWaiter struct {
 	bytes   int64
@@ -123,7 +116,7 @@ func (l *Log) NewProducer(opts ...ProducerOption) (*Producer, error) {
 	p := &Producer{
 		log:      l,
 		cfg:      cfg,
-		appender: l.store,
+		appender: l.appender,
 		id:       recordbatch.NoProducerID,
 		topics:   make(map[string]*producerTopic),
 		groups:   []*flushGroup{{done: make(chan struct{})}},
@@ -405,7 +398,7 @@ func (p *Producer) runRoundOrdered() {
 	behind := len(p.active) > 1
 	p.mu.Unlock()
 
-	appends := make([]*store.Append, 0, len(batches))
+	appends := make([]*partitionAppend, 0, len(batches))
 	for _, b := range batches {
 		if b.err = b.seal(&p.compressor); b.err == nil {
 			appends = append(appends, &b.append)
@@ -492,7 +485,7 @@ func (p *Producer) retry(batches []*producerBatch) {
 			timer.Stop()
 		}
 		backoff = min(2*backoff, retryBackoffMax)
-		appends := make([]*store.Append, len(batches))
+		appends := make([]*partitionAppend, len(batches))
 		for i, b := range batches {
 			b.append.Err = nil
 			appends[i] = &b.append

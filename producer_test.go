@@ -276,7 +276,7 @@ func TestARecordOfExactlyTheLimitIsTaken(t *testing.T) {
 func TestBufferBoundsAndBlocks(t *testing.T) {
 	l := openTest(t, Config{})
 	mustTopic(t, l, "t", TopicConfig{})
-	hold := &holdingAppender{next: l.store, hold: make(chan struct{})}
+	hold := &holdingAppender{next: l.appender, hold: make(chan struct{})}
 	value := make([]byte, 10_000)
 
 	p, err := l.NewProducer(WithNonBlocking(), WithBufferBytes(bufferBytesMin))
@@ -338,7 +338,7 @@ type holdingAppender struct {
 	hold chan struct{}
 }
 
-func (a *holdingAppender) Append(appends []*store.Append, hooks store.AppendHooks) error {
+func (a *holdingAppender) Append(appends []*partitionAppend, hooks store.AppendHooks) error {
 	<-a.hold
 	return a.next.Append(appends, hooks)
 }
@@ -355,7 +355,7 @@ type lostError struct{}
 func (lostError) Error() string   { return "lost on the way" }
 func (lostError) Retriable() bool { return true }
 
-func (a *flakyAppender) Append(appends []*store.Append, hooks store.AppendHooks) error {
+func (a *flakyAppender) Append(appends []*partitionAppend, hooks store.AppendHooks) error {
 	a.mu.Lock()
 	k := a.rng.IntN(4)
 	a.mu.Unlock()
@@ -380,7 +380,7 @@ func TestRetriesKeepOrderAndStoreOnce(t *testing.T) {
 		topic := mustTopic(t, l, "t", TopicConfig{Partitions: 2})
 		p, err := l.NewProducer(WithBatchBytes(2000), WithPartitioner(ManualPartitioner), WithBufferBytes(1<<20))
 		require.NoError(t, err)
-		p.appender = &flakyAppender{next: l.store, rng: rand.New(rand.NewPCG(seed, 2))}
+		p.appender = &flakyAppender{next: l.appender, rng: rand.New(rand.NewPCG(seed, 2))}
 		const n = 1000
 		next := make([]int, 2)
 		for i := range n {
@@ -443,7 +443,7 @@ func TestDeliveryTimeout(t *testing.T) {
 		require.ErrorIs(t, err, ErrDeliveryTimeout)
 		require.ErrorAs(t, err, &lostError{})
 		require.GreaterOrEqual(t, time.Since(start), time.Minute)
-		p.appender = l.store
+		p.appender = l.appender
 		m, err := p.ProduceSync(t.Context(), Record{Topic: "t"})
 		require.NoError(t, err, "the gap in the sequence is left behind with its epoch")
 		require.Equal(t, Offset(0), m[0].Offset)
@@ -453,7 +453,7 @@ func TestDeliveryTimeout(t *testing.T) {
 
 type lostAppender struct{}
 
-func (lostAppender) Append(_ []*store.Append, hooks store.AppendHooks) error {
+func (lostAppender) Append(_ []*partitionAppend, hooks store.AppendHooks) error {
 	if hooks.Enqueued != nil {
 		hooks.Enqueued()
 	}
@@ -549,7 +549,7 @@ func TestAcksNoneDoesNotWait(t *testing.T) {
 	topic := mustTopic(t, l, "t", TopicConfig{})
 	p, err := l.NewProducer(WithAcks(AcksNone))
 	require.NoError(t, err)
-	hold := &holdingAppender{next: l.store, hold: make(chan struct{})}
+	hold := &holdingAppender{next: l.appender, hold: make(chan struct{})}
 	p.appender = hold
 	called := make(chan RecordMetadata, 1)
 	p.Produce(t.Context(), Record{Topic: "t"}, func(m RecordMetadata, err error) {

@@ -138,7 +138,7 @@ type retentionState struct {
 // its size itself.
 func (p *Partition) due(r *retentionRule) bool {
 	bytes := p.retention.bytes
-	if local := p.local.Load(); local != nil {
+	if local := p.stored.Load(); local != nil {
 		bytes = local.SizeBytes()
 		if local.LogStart() == local.HighWatermark() {
 			return false
@@ -218,7 +218,7 @@ func (t *Topic) lookForRetention(partitions []*Partition, failed func(*Partition
 
 // retain applies retention to one partition.
 func (p *Partition) retain(rule *retentionRule) (store.TrimStats, error) {
-	r, err := p.replica()
+	r, err := p.local()
 	if err != nil {
 		return store.TrimStats{}, err
 	}

@@ -41,7 +41,7 @@ func TestUpkeepOpensNothing(t *testing.T) {
 	topic := l.catalog.topic("t")
 	opened := func() (n int) {
 		for _, p := range topic.state.Load().partitions {
-			if p.local.Load() != nil {
+			if p.stored.Load() != nil {
 				n++
 			}
 		}
