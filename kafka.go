@@ -96,7 +96,7 @@ func (l *Log) newKafkaServer(ctx context.Context, opts []KafkaOption) (*kafkaSer
 		return nil, err
 	}
 	defer l.end()
-	id, err := l.catalog.clusterID()
+	id, err := l.catalog.store.clusterID(ctx)
 	if err != nil {
 		return nil, l.mapError(err)
 	}

@@ -195,7 +195,7 @@ func (b *kafkaBackend) DeleteTopic(ctx context.Context, t kafka.Topic) error {
 		return err
 	}
 	defer b.log.end()
-	return b.log.deleteTopic(t.(kafkaTopic).Topic) // another of its name stays
+	return b.log.deleteTopic(ctx, t.(kafkaTopic).Topic) // another of its name stays
 }
 
 func (b *kafkaBackend) AddPartitions(ctx context.Context, name string, total int32, assignment [][]int32, validateOnly bool) error {
@@ -222,11 +222,7 @@ func (b *kafkaBackend) AddPartitions(ctx context.Context, name string, total int
 	if err != nil {
 		return err
 	}
-	if n := t.NumPartitions(); int(total) <= n || total > partitionsMax {
-		return topicError(name, &ConfigError{Property: "partitions", Value: fmt.Sprint(total),
-			Rule: fmt.Sprintf("must be more than the %d that there are, and at most %d", n, partitionsMax)})
-	}
-	return nil
+	return checkPartitionsTotal(name, t.NumPartitions(), int(total))
 }
 
 func (b *kafkaBackend) AlterConfigs(ctx context.Context, name string, a kafka.ConfigAlteration) error {
@@ -237,7 +233,7 @@ func (b *kafkaBackend) AlterConfigs(ctx context.Context, name string, a kafka.Co
 	if err := refuseInternal(name, "keeps its config"); err != nil {
 		return err
 	}
-	return b.log.alterTopic(t, func(c *TopicConfig) error {
+	return b.log.alterTopic(ctx, t, func(c *TopicConfig) error {
 		if a.Replace {
 			for i := range topicProperties {
 				topicProperties[i].inherit(c, nil)
@@ -282,7 +278,7 @@ func (b *kafkaBackend) Append(_ context.Context, appends []*kafka.Append, _ time
 func (b *kafkaBackend) ReadBarrier(context.Context, []kafka.Replica) []error { return nil }
 
 func (b *kafkaBackend) NewProducerID(context.Context) (int64, error) {
-	return b.log.catalog.newProducerID()
+	return b.log.catalog.newProducerID(context.Background())
 }
 
 func (b *kafkaBackend) Coordinator(context.Context, string) (int32, error) {
@@ -312,7 +308,7 @@ func (t kafkaTopic) Locate(partition int32) (kafka.Location, error) {
 	if err != nil {
 		return at, err
 	}
-	r, err := p.replica()
+	r, err := p.local()
 	if err != nil {
 		return at, err
 	}

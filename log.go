@@ -69,8 +69,9 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	}
 	l.store = s
 	l.appender = localAppender{s}
-	l.catalog = catalog{log: l, store: s}
-	if err := l.catalog.load(); err != nil {
+	l.catalog = catalog{log: l, topics: make(map[string]*Topic), byID: make(map[TopicID]*Topic)}
+	l.catalog.store = localTopics{&l.catalog, s}
+	if err := l.catalog.store.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("leat: %s: %w", cfg.Dir, err), s.Close())
 	}
 	l.startUpkeep()

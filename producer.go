@@ -124,7 +124,7 @@ func (l *Log) NewProducer(opts ...ProducerOption) (*Producer, error) {
 	}
 	p.turn.L = &p.mu
 	if cfg.idempotent {
-		id, err := l.catalog.newProducerID()
+		id, err := l.catalog.newProducerID(context.Background())
 		if err != nil {
 			return nil, l.mapError(err)
 		}

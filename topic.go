@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
-
-	"github.com/leatlog/leat/internal/store"
 )
 
 // Topic is a named stream of records, split into partitions. It stays the
@@ -84,7 +82,7 @@ func (l *Log) createTopic(ctx context.Context, name string, cfg TopicConfig) (*T
 	if err := effectiveTopicConfig(l, cfg).validate(); err != nil {
 		return nil, topicError(name, err)
 	}
-	t, err := l.catalog.create(name, cfg, l.cfg.Clock.Now())
+	t, err := l.catalog.store.create(ctx, name, cfg)
 	if err != nil {
 		return nil, l.mapError(err)
 	}
@@ -133,7 +131,7 @@ func (l *Log) AlterTopic(ctx context.Context, name string, alter func(*TopicConf
 	if err != nil {
 		return err
 	}
-	return l.alterTopic(t, func(cfg *TopicConfig) error { return runAlter(alter, cfg) }, false)
+	return l.alterTopic(ctx, t, func(cfg *TopicConfig) error { return runAlter(alter, cfg) }, false)
 }
 
 // errValidateOnly keeps alterTopic from storing what it found right.
@@ -141,14 +139,14 @@ var errValidateOnly = errors.New("only validated")
 
 // alterTopic is AlterTopic with an alter that may fail. With validateOnly nothing is
 // stored.
-func (l *Log) alterTopic(t *Topic, alter func(*TopicConfig) error, validateOnly bool) error {
+func (l *Log) alterTopic(ctx context.Context, t *Topic, alter func(*TopicConfig) error, validateOnly bool) error {
 	name := t.name
-	err := l.catalog.alter(t, func(_ *store.Tx, r *topicRecord) error {
-		cfg := r.Config
+	err := l.catalog.store.alter(ctx, t, func(given *TopicConfig) error {
+		cfg := *given
 		if err := alter(&cfg); err != nil {
 			return topicError(name, err)
 		}
-		if cfg.Partitions != r.Config.Partitions {
+		if cfg.Partitions != given.Partitions {
 			return topicError(name, &ConfigError{Property: "partitions", Value: fmt.Sprint(cfg.Partitions),
 				Rule: "cannot be altered; AddPartitions adds some"})
 		}
@@ -162,7 +160,7 @@ func (l *Log) alterTopic(t *Topic, alter func(*TopicConfig) error, validateOnly 
 		if validateOnly {
 			return errValidateOnly
 		}
-		r.Config = cfg
+		*given = cfg
 		return nil
 	})
 	if validateOnly && errors.Is(err, errValidateOnly) {
@@ -194,19 +192,17 @@ func (l *Log) AddPartitions(ctx context.Context, name string, total int) error {
 	if err := refuseInternal(name, "keeps its partitions: what it holds is found by their number"); err != nil {
 		return err
 	}
-	return l.mapError(l.catalog.alter(t, func(tx *store.Tx, r *topicRecord) error {
-		if total <= len(r.PartitionIDs) || total > partitionsMax {
-			return topicError(name, &ConfigError{Property: "partitions", Value: fmt.Sprint(total),
-				Rule: fmt.Sprintf("must be more than the %d that there are, and at most %d", len(r.PartitionIDs), partitionsMax)})
-		}
-		ids, err := takePartitionIDs(tx, total-len(r.PartitionIDs))
-		if err != nil {
-			return err
-		}
-		r.PartitionIDs = append(r.PartitionIDs, ids...)
-		r.Config.Partitions = total
+	return l.mapError(l.catalog.store.addPartitions(ctx, t, total))
+}
+
+// checkPartitionsTotal returns a *ConfigError if a topic of n partitions cannot get
+// that many.
+func checkPartitionsTotal(name string, n, total int) error {
+	if total > n && total <= partitionsMax {
 		return nil
-	}))
+	}
+	return topicError(name, &ConfigError{Property: "partitions", Value: fmt.Sprint(total),
+		Rule: fmt.Sprintf("must be more than the %d that there are, and at most %d", n, partitionsMax)})
 }
 
 // DeleteTopic removes a topic with all its records and returns when that is
@@ -216,15 +212,15 @@ func (l *Log) DeleteTopic(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return l.deleteTopic(t)
+	return l.deleteTopic(ctx, t)
 }
 
 // deleteTopic is DeleteTopic for this very topic.
-func (l *Log) deleteTopic(t *Topic) error {
+func (l *Log) deleteTopic(ctx context.Context, t *Topic) error {
 	if err := refuseInternal(t.name, "cannot be deleted"); err != nil {
 		return err
 	}
-	if err := l.catalog.remove(t); err != nil {
+	if err := l.catalog.store.remove(ctx, t); err != nil {
 		return l.mapError(err)
 	}
 	l.cfg.Logger.Info("topic deleted", "topic", t.name)
