@@ -327,7 +327,7 @@ func TestDamagedRecords(t *testing.T) {
 		require.ErrorContains(t, err, "cannot be decoded")
 		require.NoError(t, s.db.Delete(partitionKey(kind, 9), nil))
 	}
-	require.NoError(t, s.db.Set(metaKey(formatKey), []byte{formatVersion + 1}, nil))
+	require.NoError(t, s.db.Set(metaKey(formatKey), []byte{formatRaft + 1}, nil))
 	require.NoError(t, s.Close())
 	_, err = Open(s.opts)
 	require.ErrorIs(t, err, ErrNewerFormat)

@@ -55,11 +55,28 @@
 //	0x01  name                       a setting of the node: format, topics, producer ids
 //	0x02  partition                  partition state: what the removed prefix left behind
 //	0x03  partition                  producer snapshot: the idempotence state at an offset
+//	0x04  shard | replica | what     Raft: 1 bootstrap record, 2 state, 3 snapshot record, 4 first index
+//	0x05  shard | replica | index    Raft log entry
+//	0x06  shard                      what the shard's partitions have applied
 //	0x07  partition | position       RecordBatch v2, as the producer sent it
+//	0x08  shard | partition          the partition belongs to the shard
 //	0x09  partition | base offset    index entry of that batch
+//	0x0a  shard | name               a setting of the shard
+//	0x0b  shard | position | partition | what
+//	                                 data to remove once the Raft log is gone up to the position:
+//	                                 what is 1 for one position, 2 for all up to it
 //
-// A position is the base offset of the batch on a standalone node. 0x04 to 0x06
-// and 0x08 are kept for the Raft log.
+// A position is the base offset of the batch on a standalone node, and the Raft
+// index of the entry that brought it in a replicated partition.
+//
+// A Raft log entry is
+//
+//	version  1 byte    1
+//	flags    1 byte    bit 0: a payload is under the partition's data key
+//	uvarint  partition                                   (flag bit 0)
+//	uvarint  bytes of the payload                        (flag bit 0)
+//	4 bytes  CRC-32C of the payload, big-endian          (flag bit 0)
+//	the rest           what the log keeps, opaque to the store
 //
 // Values under 0x07 go to Pebble's blob files and are not rewritten by
 // compactions. The index entry is small and lives in the tables; it is what

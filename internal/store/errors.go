@@ -27,6 +27,18 @@ var (
 	// ErrPartitionDropped is returned for a partition that was deleted.
 	ErrPartitionDropped = errors.New("partition was deleted")
 
+	// ErrLogApplied is returned for Raft log entries that would replace, or remove,
+	// what was applied to the partitions.
+	ErrLogApplied = errors.New("Raft log entries are applied already")
+	// ErrNotApplied is returned for the removal of Raft log entries that were not
+	// applied to the partitions yet.
+	ErrNotApplied = errors.New("Raft log entries are not applied yet")
+	// ErrReplicaRemoved is returned for a write to a Raft log that was removed
+	// meanwhile.
+	ErrReplicaRemoved = errors.New("replica was removed")
+	// ErrLogRange is matched by *LogRangeError.
+	ErrLogRange = errors.New("outside of the Raft log")
+
 	// ErrOutOfOrderSequence is Kafka's OUT_OF_ORDER_SEQUENCE_NUMBER.
 	ErrOutOfOrderSequence = errors.New("out of order sequence number")
 	// ErrInvalidProducerEpoch is Kafka's INVALID_PRODUCER_EPOCH.
@@ -78,3 +90,34 @@ func (e *SequenceError) Error() string {
 }
 
 func (e *SequenceError) Unwrap() error { return e.Rule }
+
+// LogRangeError is returned for a Raft log entry that the log of the replica does
+// not have, or has no place for. It matches ErrLogRange.
+type LogRangeError struct {
+	Shard   base.ShardID
+	Replica base.ReplicaID
+	Index   base.RaftIndex
+	First   base.RaftIndex // of the log
+	Last    base.RaftIndex // First - 1 if it is empty
+}
+
+func (e *LogRangeError) Error() string {
+	return fmt.Sprintf("shard %d replica %d: entry %d is %v, which has [%d, %d]", e.Shard, e.Replica, e.Index, ErrLogRange, e.First, e.Last)
+}
+
+func (e *LogRangeError) Unwrap() error { return ErrLogRange }
+
+// CorruptLogError is returned when a Raft log's entry or record cannot be read.
+// It matches ErrCorrupt.
+type CorruptLogError struct {
+	Shard   base.ShardID
+	Replica base.ReplicaID
+	Index   base.RaftIndex // 0: not an entry
+	Cause   error
+}
+
+func (e *CorruptLogError) Error() string {
+	return fmt.Sprintf("Raft log of shard %d replica %d, entry %d: %v", e.Shard, e.Replica, e.Index, e.Cause)
+}
+
+func (e *CorruptLogError) Unwrap() []error { return []error{ErrCorrupt, e.Cause} }

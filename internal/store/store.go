@@ -26,8 +26,12 @@ type FS = vfs.FS
 // NewMemFS returns an empty file system in memory.
 func NewMemFS() FS { return vfs.NewMem() }
 
-// formatVersion is the version of the keys and values of this package.
-const formatVersion = 1
+// The versions of the keys and values of this package. A directory without Raft
+// logs and replicated partitions stays at the first, for older versions to read.
+const (
+	formatVersion = 1
+	formatRaft    = 2
+)
 
 // maxBlobReferences is how many blob files the tables of a key range may refer to
 // before a compaction writes their values anew. Each memtable makes one, so that
@@ -107,6 +111,7 @@ type Store struct {
 	tail      tailCache // used by the publishing commit
 	counters  counters
 	garbage   garbage
+	raft      raftSide
 
 	closed  atomic.Bool
 	gate    sync.RWMutex   // held to enter reads, and by Close to end that
@@ -335,8 +340,8 @@ func (s *Store) checkFormat() error {
 	if len(v) != 1 {
 		return fmt.Errorf("%w: the format record has %d bytes", ErrCorrupt, len(v))
 	}
-	if v[0] > formatVersion {
-		return fmt.Errorf("%w: its format is %d, this version reads up to %d", ErrNewerFormat, v[0], formatVersion)
+	if v[0] > formatRaft {
+		return fmt.Errorf("%w: its format is %d, this version reads up to %d", ErrNewerFormat, v[0], formatRaft)
 	}
 	return nil
 }
@@ -388,6 +393,10 @@ func (s *Store) Close() (err error) {
 		err = errors.Join(err, b.Close())
 	}
 	s.batches = nil
+	for _, b := range s.raft.spare {
+		err = errors.Join(err, b.Close())
+	}
+	s.raft.spare = nil
 	if s.usableDisk() == nil {
 		// Nothing is left in the write-ahead log then: the tables have checksums for
 		// all that they hold, and the next Open has nothing to replay.

@@ -1,0 +1,70 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/leatlog/leat/internal/base"
+)
+
+// What a deferred removal removes, once the Raft log has no entry at its position
+// or below any more.
+const (
+	deferredOne byte = 1 // the partition's data at the position
+	deferredAll byte = 2 // the partition's data up to the position, inclusively
+)
+
+// deferredKey names a removal that waits. Its value is empty.
+func deferredKey(id base.ShardID, position base.RaftIndex, p base.PartitionID, what byte) []byte {
+	k := make([]byte, deferredKeyLen)
+	k[0] = kindDeferred
+	binary.BigEndian.PutUint64(k[1:], uint64(id))
+	binary.BigEndian.PutUint64(k[9:], uint64(position))
+	binary.BigEndian.PutUint64(k[17:], uint64(p))
+	k[25] = what
+	return k
+}
+
+// deferredEnd is behind the removals that wait for an index.
+func deferredEnd(id base.ShardID, index base.RaftIndex) []byte {
+	if index+1 == 0 {
+		return shardEnd(kindDeferred, id)
+	}
+	return binary.BigEndian.AppendUint64(shardKey(kindDeferred, id), uint64(index+1))
+}
+
+// removeDeferred adds the removals that waited for the log to be removed up to an
+// index. One that is deferred meanwhile, because it found the log as it was, waits
+// for the next removal.
+func (s *Store) removeDeferred(b *pebble.Batch, id base.ShardID, index base.RaftIndex) (err error) {
+	defer s.caught("reading what is to be removed", &err)
+	from, to := shardKey(kindDeferred, id), deferredEnd(id, index)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	if err != nil {
+		return s.readError("what is to be removed", err)
+	}
+	defer func() { err = errors.Join(err, s.readError("what is to be removed", it.Close())) }()
+	for ok := it.First(); ok; ok = it.Next() {
+		k := it.Key()
+		if len(k) != deferredKeyLen {
+			return &CorruptLogError{Shard: id, Cause: errors.New("key of a deferred removal cannot be decoded")}
+		}
+		position := base.RaftIndex(binary.BigEndian.Uint64(k[9:]))
+		p := base.PartitionID(binary.BigEndian.Uint64(k[17:]))
+		switch k[25] {
+		case deferredOne:
+			err = b.Delete(positionKey(p, position), nil)
+		case deferredAll:
+			err = b.DeleteRange(positionKey(p, 0), positionKey(p, position+1), nil)
+		default:
+			err = &CorruptLogError{Shard: id, Cause: errors.New("deferred removal of an unknown kind")}
+		}
+		// Only what is seen: one may be deferred between the look and the write.
+		if err = errors.Join(err, b.Delete(k, nil)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
