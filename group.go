@@ -28,7 +28,7 @@ import (
 // member has one goroutine, for heartbeats and commits.
 type ConsumerGroup struct {
 	log      *Log
-	coord    *coordinator.Coordinator
+	coord    groupService
 	cfg      groupConfig
 	group    string
 	id       string
@@ -112,7 +112,7 @@ func (l *Log) JoinGroup(ctx context.Context, group string, topics []string, opts
 	if err != nil {
 		return nil, err
 	}
-	coord, err := l.groups.get(ctx, true)
+	coord, err := l.groups.service(ctx, true)
 	if err != nil {
 		return nil, err
 	}

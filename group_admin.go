@@ -87,11 +87,11 @@ type PartitionLag struct {
 
 // existing returns the coordinator, or nil if the Log has no groups at all. end
 // must follow if the error is nil.
-func (l *Log) existing(ctx context.Context) (c *coordinator.Coordinator, end func(), err error) {
+func (l *Log) existing(ctx context.Context) (c groupService, end func(), err error) {
 	if err := l.begin(ctx); err != nil {
 		return nil, nil, err
 	}
-	c, err = l.groups.get(ctx, false)
+	c, err = l.groups.service(ctx, false)
 	if err != nil {
 		l.end()
 		return nil, nil, err
@@ -157,7 +157,7 @@ func (l *Log) DescribeGroup(ctx context.Context, group string) (GroupDescription
 }
 
 // describe is DescribeGroup in the coordinator's terms; c may be nil.
-func (l *Log) describe(ctx context.Context, c *coordinator.Coordinator, group string) (coordinator.GroupDescription, error) {
+func (l *Log) describe(ctx context.Context, c groupService, group string) (coordinator.GroupDescription, error) {
 	if err := validateGroupID(group); err != nil {
 		return coordinator.GroupDescription{}, err
 	}
@@ -312,7 +312,7 @@ func (l *Log) resettable(ctx context.Context, group string, topics []string) ([]
 	if len(topics) > 0 {
 		return sorted(tps), nil
 	}
-	c, err := l.groups.get(ctx, false)
+	c, err := l.groups.service(ctx, false)
 	if err != nil {
 		return nil, err
 	}
@@ -351,7 +351,7 @@ func (l *Log) SetGroupOffsets(ctx context.Context, group string, offsets map[Top
 		list = append(list, coordinator.OffsetCommit{Topic: tp.Topic, ID: coordinator.TopicID(part.topic.id), Partition: tp.Partition,
 			Offset: o.Offset, LeaderEpoch: o.LeaderEpoch, Metadata: o.Metadata})
 	}
-	c, err := l.groups.get(ctx, true)
+	c, err := l.groups.service(ctx, true)
 	if err != nil {
 		return err
 	}

@@ -122,7 +122,7 @@ func (g *ConsumerGroup) isClosed() bool {
 	return g.state == memberLeft
 }
 
-func fetchCommitted(ctx context.Context, c *coordinator.Coordinator, group string, tps []TopicPartition) (map[TopicPartition]OffsetAndMetadata, error) {
+func fetchCommitted(ctx context.Context, c groupService, group string, tps []TopicPartition) (map[TopicPartition]OffsetAndMetadata, error) {
 	req := coordinator.FetchRequest{Group: group}
 	for _, tp := range tps {
 		req.Partitions = append(req.Partitions, coordinator.TopicPartitions{Topic: tp.Topic, Partitions: []int32{tp.Partition}})

@@ -41,7 +41,18 @@ func newGroups(l *Log) *groups {
 		swept: make(map[string]struct{})}
 }
 
-// get returns the coordinator, nil if there are no groups yet and create is false.
+// service returns the coordinators to use, nil if there are no groups yet and create
+// is false.
+func (g *groups) service(ctx context.Context, create bool) (groupService, error) {
+	c, err := g.get(ctx, create)
+	if c == nil || err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// get returns this node's coordinator, nil if there are no groups yet and create is
+// false.
 func (g *groups) get(ctx context.Context, create bool) (*coordinator.Coordinator, error) {
 	if c := g.made.Load(); c != nil {
 		return c, nil
@@ -118,7 +129,7 @@ func (g *groups) close() error {
 // their sessions to run out. It holds as long as a Log has its directory to
 // itself: a group's members are then of this process, or clients with a host of
 // their own.
-func (g *groups) sweep(ctx context.Context, c *coordinator.Coordinator, group string) error {
+func (g *groups) sweep(ctx context.Context, c groupService, group string) error {
 	g.mu.Lock()
 	_, done := g.swept[group]
 	g.mu.Unlock()
