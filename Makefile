@@ -8,7 +8,7 @@ BENCHTIME ?= 1s
 # Everything that is a module of its own below this one.
 MODULES := $(patsubst %/go.mod,%,$(wildcard */go.mod))
 
-.PHONY: test check gofmt vet tidy lint race fuzz examples modules bench api
+.PHONY: test check gofmt vet tidy lint race fuzz examples modules test-clients bench api
 
 # What the README tells everyone to run.
 test:
@@ -45,6 +45,14 @@ examples:
 # The modules of their own build, and their tests pass; tools has no package.
 modules:
 	@for m in $(filter-out tools,$(MODULES)); do echo "cd $$m && go vet ./... && go test ./..."; (cd $$m && go vet ./... && go test ./...) || exit 1; done
+
+# Kafka's clients in many languages against `leat serve`; docs/clients.md has more.
+# make test-clients CLIENTS='-only sarama,java -v'
+CLIENTS ?=
+CLIENT_MODULES := $(patsubst %/go.mod,%,$(wildcard clients/*/go.mod))
+test-clients:
+	@for m in $(CLIENT_MODULES); do echo "cd $$m && go mod tidy -diff && go vet && staticcheck && go test"; (cd $$m && go mod tidy -diff && go vet ./... && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./... && go test ./...) || exit 1; done
+	cd clients/run && go run . $(CLIENTS)
 
 # make bench BENCH=Produce BENCHTIME=5s
 bench:

@@ -1,0 +1,46 @@
+package main
+
+import "slices"
+
+// firstScenarios are run by one program of each client, in this order.
+var firstScenarios = []string{
+	"create", "first-use", "none", "gzip", "snappy", "lz4", "zstd", "idempotent",
+	"from-start", "from-offset", "from-time", "group-classic", "group-consumer",
+	"commit-resume", "admin", "unknown-topic", "too-large",
+}
+
+const failover = "failover"
+
+// client is a library for Kafka, or a tool, and the program that uses it.
+type client struct {
+	name      string
+	scenarios []string              // but for failover
+	failover  bool                  // whether it has that too
+	prepare   func(*workshop) error // installs and builds it; may be nil
+	command   func(*workshop) []string
+	env       []string
+}
+
+// clients are all there are, slowest first.
+func clients() []*client {
+	all := []*client{
+		{name: "sarama", prepare: goProgram("sarama"), command: binary("sarama")},
+		{name: "franz-go", prepare: goProgram("franz"), command: binary("franz")},
+		{name: "kafka-go", prepare: goProgram("kafkago"), command: binary("kafkago")},
+	}
+	for _, c := range all {
+		if c.scenarios == nil {
+			c.scenarios, c.failover = firstScenarios, true
+		}
+	}
+	return all
+}
+
+// only keeps those scenarios of a client that are wanted; none given are all.
+func (c *client) only(wanted []string) {
+	if len(wanted) == 0 {
+		return
+	}
+	c.scenarios = slices.DeleteFunc(slices.Clone(c.scenarios), func(s string) bool { return !slices.Contains(wanted, s) })
+	c.failover = c.failover && slices.Contains(wanted, failover)
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/leatlog/leat/clients/scenario"
+)
+
+var codecs = []string{"none", "gzip", "snappy", "lz4", "zstd"} // by Kafka's numbers
+
+// checkStored looks with another client at what a client has produced: the records are
+// the samples, and the batches are compressed with the codec that the scenario names,
+// or written by an idempotent producer. It turns results that lied into failures.
+func checkStored(ctx context.Context, bootstrap string, startMillis int64, c *client, results []result) {
+	for i := range results {
+		r := &results[i]
+		if r.outcome != held || !(slices.Contains(codecs, r.scenario) || r.scenario == "idempotent") {
+			continue
+		}
+		if err := checkTopic(ctx, bootstrap, startMillis, c.name+"-"+r.scenario, r.scenario); err != nil {
+			r.outcome, r.note = failed, "what is stored: "+err.Error()
+		}
+	}
+}
+
+func checkTopic(ctx context.Context, bootstrap string, startMillis int64, topic, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	want := 40
+	if name == "idempotent" {
+		want = 200
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	var got []scenario.Record
+	for len(got) < want {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("read %d of %d records: %w", len(got), want, err)
+		}
+		for k := range fetches.RecordsAll() {
+			r := scenario.Record{Offset: k.Offset, Key: k.Key, Value: k.Value, Timestamp: k.Timestamp.UnixMilli()}
+			for _, h := range k.Headers {
+				r.Headers = append(r.Headers, scenario.Header(h))
+			}
+			got = append(got, r)
+			switch codec := codecs[k.Attrs.CompressionType()]; {
+			case name == "idempotent" && k.ProducerID < 0:
+				return fmt.Errorf("offset %d: the producer is not idempotent", k.Offset)
+			case name == "idempotent":
+			case codec != name:
+				return fmt.Errorf("offset %d: the codec is %s", k.Offset, codec)
+			}
+		}
+	}
+	env := scenario.Env{StartMillis: startMillis}
+	return scenario.SameAll(got, env.Samples(0, 0, want), 0)
+}

@@ -1,0 +1,3 @@
+module github.com/leatlog/leat/clients/scenario
+
+go 1.26.0
