@@ -35,6 +35,7 @@ const (
 	InvalidReplicaAssignment     Code = 39
 	InvalidConfig                Code = 40
 	InvalidRequest               Code = 42
+	PolicyViolation              Code = 44
 	UnsupportedForMessageFormat  Code = 43
 	OutOfOrderSequenceNumber     Code = 45
 	InvalidProducerEpoch         Code = 47

@@ -40,6 +40,8 @@ type conn struct {
 	cancel context.CancelFunc
 	once   sync.Once
 
+	sessions []*fetchSession // guarded by Server.sessions.mu
+
 	out chan *answer   // made by the reader, which closes it
 	wg  sync.WaitGroup // appends
 }
@@ -92,6 +94,7 @@ func (c *conn) run() {
 	// A client that sent its last request, and said so, still gets its answers.
 	<-written
 	c.close()
+	c.server.sessions.drop(c)
 	c.wg.Wait()
 }
 

@@ -20,6 +20,8 @@
 //     and tagged fields are checked against the bytes that are there before the frame
 //     is decoded. All frames together stay below [Limits].MemoryBytes, and so do all
 //     answers; who does not fit waits, and is closed after [Limits].RequestTimeout.
+//   - A fetch session ends with the connection that used it last. All of them together
+//     have [Limits].FetchSessions and FetchSessionPartitions.
 //   - A connection that is slow to send a request, slow to read its answers, or idle
 //     is closed. So is one whose bytes are not Kafka's protocol.
 //   - Serve returns when every connection and every goroutine of it has ended.
@@ -27,7 +29,7 @@
 // # Caveats
 //
 // There is no authentication but that of TLS and there are no ACLs: whoever can
-// connect may do everything. Transactions, fetch sessions and quotas are not served.
+// connect may do everything. Transactions and quotas are not served.
 // docs/kafka-protocol.md lists each API with its versions.
 //
 // # Bytes

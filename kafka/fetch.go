@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"encoding/binary"
 	"net"
 	"time"
 
@@ -25,6 +24,7 @@ const (
 
 // fetched is what a Fetch finds in one partition.
 type fetched struct {
+	key      topicKey
 	topic    Topic // nil if code says why
 	number   int32
 	from     base.Offset
@@ -39,6 +39,7 @@ type fetched struct {
 	moved     Location // where the leader is, with NotLeaderOrFollower and the like
 	preferred int32    // the node that the client is sent to, or NoNode
 	fetch     store.Fetch
+	silent    bool // there is nothing to tell that the client's session does not know
 }
 
 // fetcher serves one Fetch.
@@ -51,29 +52,58 @@ type fetcher struct {
 	near map[int32]struct{}
 }
 
-// fetch reads batches and waits until there are enough of them. It takes no part in
-// fetch sessions (KIP-227): every answer has session id 0, and clients then name all
-// partitions every time.
+// fetch reads batches and waits until there are enough of them.
 func (c *conn) fetch(r *request, req *kmsg.FetchRequest) error {
-	if req.Version >= 7 && (req.SessionID != 0 || req.SessionEpoch > 0) {
-		return c.send(&answer{build: func() net.Buffers {
-			return encodeFetch(c, r, req, FetchSessionIDNotFound, nil)
-		}})
+	session, incremental, code := c.server.sessions.begin(c, req)
+	if code != None {
+		return c.send(&answer{build: func() net.Buffers { return encodeFetch(c, r, code, 0, nil) }})
+	}
+	id := int32(0)
+	if session != nil {
+		defer c.server.sessions.end(session)
+		id = session.id
 	}
 	f := &fetcher{conn: c, version: req.Version, limit: c.server.limits.FetchBytes, near: c.nearNodes(req.Rack)}
 	if req.MaxBytes >= 0 {
 		f.limit = min(f.limit, int(req.MaxBytes))
 	}
-	c.resolveFetch(f, req)
-	for i := range f.parts {
-		f.locate(&f.parts[i])
+	if incremental {
+		f.parts = session.wanted()
+	} else {
+		f.parts = wantedParts(req)
 	}
+	f.resolve()
 	wait := min(max(time.Duration(req.MaxWaitMillis)*time.Millisecond, 0), fetchWaitMax)
 	held, err := f.await(min(int(req.MinBytes), f.limit), wait)
 	if err != nil {
 		return err
 	}
-	return c.send(&answer{build: func() net.Buffers { return encodeFetch(c, r, req, None, f.parts) }, held: held})
+	if session != nil {
+		session.tell(f.parts, incremental)
+	}
+	return c.send(&answer{build: func() net.Buffers { return encodeFetch(c, r, None, id, f.parts) }, held: held})
+}
+
+// wantedParts returns the partitions that a request names, in its order.
+func wantedParts(req *kmsg.FetchRequest) []fetched {
+	n := 0
+	for i := range req.Topics {
+		n += len(req.Topics[i].Partitions)
+	}
+	parts := make([]fetched, 0, n)
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		key := topicKey{name: t.Topic}
+		if req.Version >= fetchVersionIDs {
+			key = topicKey{id: t.TopicID}
+		}
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			parts = append(parts, fetched{key: key, number: p.Partition, from: base.Offset(p.FetchOffset),
+				maxBytes: int(p.PartitionMaxBytes), epoch: p.CurrentLeaderEpoch, preferred: NoNode})
+		}
+	}
+	return parts
 }
 
 // nearNodes returns the nodes in a rack, nil if this one is in it or none is.
@@ -98,39 +128,35 @@ func (c *conn) nearNodes(rack string) (near map[int32]struct{}) {
 	return near
 }
 
-// resolveFetch finds the partitions, in the request's order.
-func (c *conn) resolveFetch(f *fetcher, req *kmsg.FetchRequest) {
-	n := 0
-	for i := range req.Topics {
-		n += len(req.Topics[i].Partitions)
-	}
-	f.parts = make([]fetched, 0, n)
-	type key struct {
-		topic     [16]byte
+// resolve finds the partitions.
+func (f *fetcher) resolve() {
+	type place struct {
+		topic     topicKey
 		partition int32
 	}
-	seen := make(map[key]struct{}, n)
-	for i := range req.Topics {
-		t := &req.Topics[i]
-		var topic Topic
-		missing := UnknownTopicOrPartition
-		if req.Version >= 13 {
-			topic, missing = c.server.backend.TopicByID(t.TopicID), UnknownTopicID
-		} else {
-			topic = c.server.backend.Topic(t.Topic)
-		}
-		for j := range t.Partitions {
-			p := &t.Partitions[j]
-			one := fetched{number: p.Partition, from: base.Offset(p.FetchOffset), maxBytes: int(p.PartitionMaxBytes),
-				epoch: p.CurrentLeaderEpoch, preferred: NoNode}
-			if topic == nil {
-				one.code = missing
-			} else if !first(seen, key{topic.UniqueID(), p.Partition}) {
-				one.code = InvalidRequest // else it would be read and watched many times
+	seen := make(map[place]struct{}, len(f.parts))
+	b := f.conn.server.backend
+	var topic Topic
+	for i := range f.parts {
+		one := &f.parts[i]
+		byID := f.version >= fetchVersionIDs
+		if i == 0 || f.parts[i-1].key != one.key {
+			if byID {
+				topic = b.TopicByID(one.key.id)
 			} else {
-				one.topic = topic
+				topic = b.Topic(one.key.name)
 			}
-			f.parts = append(f.parts, one)
+		}
+		switch {
+		case topic == nil && byID:
+			one.code = UnknownTopicID
+		case topic == nil:
+			one.code = UnknownTopicOrPartition
+		case !first(seen, place{one.key, one.number}):
+			one.code = InvalidRequest // else it would be read and watched many times
+		default:
+			one.topic = topic
+			f.locate(one)
 		}
 	}
 }
@@ -292,169 +318,4 @@ func (f *fetcher) refuseAhead() {
 			f.parts[i].code = OffsetOutOfRange
 		}
 	}
-}
-
-// encodeFetch writes the answer without copying the batches, but for small ones.
-func encodeFetch(c *conn, r *request, req *kmsg.FetchRequest, code Code, parts []fetched) net.Buffers {
-	e := fetchEncoder{flexible: r.version >= r.api.shape.flexible}
-	e.buf = r.appendHeader(nil)
-	e.int32(0) // throttle time
-	if r.version >= 7 {
-		e.int16(int16(code))
-		e.int32(0) // session id
-	}
-	if code != None {
-		e.arrayLen(0)
-	} else {
-		e.arrayLen(len(req.Topics))
-		for i := range req.Topics {
-			t := &req.Topics[i]
-			if r.version >= 13 {
-				e.buf = append(e.buf, t.TopicID[:]...)
-			} else {
-				e.string(t.Topic)
-			}
-			e.arrayLen(len(t.Partitions))
-			for range t.Partitions {
-				e.partition(r.version, &parts[0])
-				parts = parts[1:]
-			}
-			e.tags()
-		}
-	}
-	e.endpoints(c.endpoints(e.leaders))
-	return e.finish()
-}
-
-// fetchEncoder collects an answer as pieces: what it wrote itself, and batches.
-type fetchEncoder struct {
-	flexible bool
-	out      net.Buffers
-	buf      []byte             // the piece that is written
-	size     int                // of the pieces in out
-	leaders  map[int32]struct{} // that were named to clients that ask where they are
-}
-
-func (e *fetchEncoder) int16(v int16) { e.buf = binary.BigEndian.AppendUint16(e.buf, uint16(v)) }
-func (e *fetchEncoder) int32(v int32) { e.buf = binary.BigEndian.AppendUint32(e.buf, uint32(v)) }
-func (e *fetchEncoder) int64(v int64) { e.buf = binary.BigEndian.AppendUint64(e.buf, uint64(v)) }
-
-func (e *fetchEncoder) tags() {
-	if e.flexible {
-		e.buf = append(e.buf, 0)
-	}
-}
-
-// arrayLen writes the length of an array or of bytes.
-func (e *fetchEncoder) arrayLen(n int) {
-	if e.flexible {
-		e.buf = binary.AppendUvarint(e.buf, uint64(n+1))
-	} else {
-		e.int32(int32(n))
-	}
-}
-
-func (e *fetchEncoder) string(s string) {
-	if e.flexible {
-		e.buf = binary.AppendUvarint(e.buf, uint64(len(s)+1))
-	} else {
-		e.int16(int16(len(s)))
-	}
-	e.buf = append(e.buf, s...)
-}
-
-func (e *fetchEncoder) partition(version int16, f *fetched) {
-	hw, start := int64(f.fetch.HighWatermark), int64(f.fetch.LogStart)
-	if f.replica == nil {
-		hw, start = -1, -1
-	}
-	e.int32(f.number)
-	e.int16(int16(f.code))
-	e.int64(hw)
-	e.int64(hw) // the last stable offset: there are no transactions
-	if version >= 5 {
-		e.int64(start)
-	}
-	e.arrayLen(0) // aborted transactions
-	if version >= 11 {
-		e.int32(f.preferred)
-	}
-	e.arrayLen(f.fetch.Bytes)
-	for _, b := range f.fetch.Batches {
-		if len(b) <= copiedBytes {
-			e.buf = append(e.buf, b...)
-			continue
-		}
-		e.cut()
-		e.out = append(e.out, b)
-		e.size += len(b)
-	}
-	if !f.code.aboutLeader() {
-		e.tags()
-		return
-	}
-	e.currentLeader(version, &f.moved)
-}
-
-// aboutLeader reports whether the answer tells who leads instead.
-func (code Code) aboutLeader() bool {
-	return code == NotLeaderOrFollower || code == FencedLeaderEpoch
-}
-
-// currentLeader writes the tagged field that names the leader.
-func (e *fetchEncoder) currentLeader(version int16, at *Location) {
-	if !e.flexible {
-		return
-	}
-	const tag, size = 1, 4 + 4 + 1
-	e.buf = append(e.buf, 1, tag, size)
-	e.int32(at.Leader)
-	e.int32(int32(at.Epoch))
-	e.tags()
-	if version >= fetchVersionEndpoints && at.Leader != NoNode {
-		if e.leaders == nil {
-			e.leaders = make(map[int32]struct{})
-		}
-		e.leaders[at.Leader] = struct{}{}
-	}
-}
-
-// endpoints ends the answer, with the tagged field that tells where leaders are.
-func (e *fetchEncoder) endpoints(nodes []Node) {
-	if len(nodes) == 0 {
-		e.tags()
-		return
-	}
-	in := fetchEncoder{flexible: true}
-	in.arrayLen(len(nodes))
-	for i := range nodes {
-		n := &nodes[i]
-		in.int32(n.ID)
-		in.string(n.Host)
-		in.int32(n.Port)
-		if n.Rack == "" {
-			in.buf = append(in.buf, 0) // null
-		} else {
-			in.string(n.Rack)
-		}
-		in.tags()
-	}
-	e.buf = append(e.buf, 1, 0)
-	e.buf = binary.AppendUvarint(e.buf, uint64(len(in.buf)))
-	e.buf = append(e.buf, in.buf...)
-}
-
-// cut ends the piece that is written.
-func (e *fetchEncoder) cut() {
-	if len(e.buf) > 0 {
-		e.out = append(e.out, e.buf)
-		e.size += len(e.buf)
-		e.buf = nil
-	}
-}
-
-func (e *fetchEncoder) finish() net.Buffers {
-	e.cut()
-	binary.BigEndian.PutUint32(e.out[0], uint32(e.size-4)) // the first piece begins with it
-	return e.out
 }

@@ -25,6 +25,12 @@ type Limits struct {
 	// (queued.max.request.bytes), and as much again the answers. It is at least
 	// RequestBytes and FetchBytes. Default 256 MiB.
 	MemoryBytes int64
+	// FetchSessions bounds the fetch sessions of all clients
+	// (max.incremental.fetch.session.cache.slots), and FetchSessionPartitions the
+	// partitions in all of them. A client that finds no room names all of its
+	// partitions each time. Defaults 1,000 and 200,000.
+	FetchSessions          int
+	FetchSessionPartitions int
 	// IdleTimeout is after how long without a request a connection is closed
 	// (connections.max.idle.ms). Default 10 minutes.
 	IdleTimeout time.Duration
@@ -46,6 +52,8 @@ func (l Limits) withDefaults() Limits {
 	set(&l.RequestBytes, 100<<20)
 	set(&l.FetchBytes, 16<<20)
 	set(&l.InFlight, 16)
+	set(&l.FetchSessions, 1_000)
+	set(&l.FetchSessionPartitions, 200_000)
 	if l.MemoryBytes == 0 {
 		l.MemoryBytes = max(256<<20, int64(l.RequestBytes), int64(l.FetchBytes))
 	}
@@ -79,6 +87,10 @@ func (l Limits) validate() error {
 		return &LimitError{"InFlight", "must be from 1 to 10,000"}
 	case l.MemoryBytes < int64(max(l.RequestBytes, l.FetchBytes)):
 		return &LimitError{"MemoryBytes", "must be at least RequestBytes and FetchBytes"}
+	case l.FetchSessions < 1 || l.FetchSessions > 1_000_000:
+		return &LimitError{"FetchSessions", "must be from 1 to 1,000,000"}
+	case l.FetchSessionPartitions < 1:
+		return &LimitError{"FetchSessionPartitions", "must be at least 1"}
 	case l.IdleTimeout < 0:
 		return &LimitError{"IdleTimeout", "must be positive"}
 	case l.RequestTimeout < 0:

@@ -46,6 +46,7 @@ type Server struct {
 	port    int32
 
 	requests *budget // what frames and their decoded form take
+	sessions *sessions
 	answers  *budget // what answers take that are not read yet
 	// unpack has a Decompressor for each batch that is validated at a time. Each
 	// keeps its buffer, of recordbatch.DefaultMaxDecompressedBytes at most.
@@ -86,6 +87,7 @@ func NewServer(b Backend, o Options) (*Server, error) {
 		}
 	}
 	s.requests, s.answers = newBudget(s.limits.MemoryBytes), newBudget(s.limits.MemoryBytes)
+	s.sessions = newSessions(b.Clock(), &s.limits)
 	n := runtime.GOMAXPROCS(0)
 	s.unpack = make(chan *recordbatch.Decompressor, n)
 	for range n {
