@@ -9,9 +9,9 @@ const module = "github.com/leatlog/leat"
 // that ends in /... stands for all packages below it.
 var layers = [][]string{
 	{"internal/base"},
-	{"internal/recordbatch", "internal/assignor"},
+	{"internal/recordbatch", "internal/assignor", "raftmeta"},
 	{"internal/store"},
-	{"internal/coordinator", "internal/peer", "kafka", "raftmeta", "replication"},
+	{"internal/coordinator", "internal/peer", "kafka", "replication"},
 	{""},
 	{"leattest", "leatprom"},
 	{"cmd/leat/internal/..."},
