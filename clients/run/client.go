@@ -27,6 +27,8 @@ func clients() []*client {
 		{name: "sarama", prepare: goProgram("sarama"), command: binary("sarama")},
 		{name: "franz-go", prepare: goProgram("franz"), command: binary("franz")},
 		{name: "kafka-go", prepare: goProgram("kafkago"), command: binary("kafkago")},
+		{name: "kafka-python", prepare: pythonPackages, command: python("kafka_python.py")},
+		{name: "confluent-kafka", prepare: pythonPackages, command: python("confluent.py")},
 	}
 	for _, c := range all {
 		if c.scenarios == nil {

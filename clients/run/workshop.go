@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,6 +54,63 @@ func (w *workshop) do(dir string, args ...string) error {
 		return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return nil
+}
+
+// once calls install if one of the inputs, files or directories, has changed since it
+// last succeeded.
+func (w *workshop) once(name string, inputs []string, install func() error) error {
+	sum, err := digest(inputs)
+	if err != nil {
+		return err
+	}
+	stamp := w.cached(name + ".stamp")
+	if was, err := os.ReadFile(stamp); err == nil && string(was) == sum {
+		return nil
+	}
+	fmt.Fprintf(w.out, "== installing %s\n", name)
+	if err := os.Remove(stamp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := install(); err != nil {
+		return fmt.Errorf("install %s: %w", name, err)
+	}
+	return os.WriteFile(stamp, []byte(sum), 0o644)
+}
+
+func digest(inputs []string) (string, error) {
+	h := sha256.New()
+	for _, in := range inputs {
+		err := filepath.WalkDir(in, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			b, err := os.ReadFile(path)
+			fmt.Fprintf(h, "%s %d\n", path, len(b))
+			h.Write(b)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// apt installs packages of Debian for what is missing, a command or a file.
+func (w *workshop) apt(missing string, packages ...string) error {
+	if filepath.IsAbs(missing) {
+		if _, err := os.Stat(missing); err == nil {
+			return nil
+		}
+	} else if _, err := exec.LookPath(missing); err == nil {
+		return nil
+	}
+	fmt.Fprintf(w.out, "== installing %s\n", strings.Join(packages, " "))
+	if err := w.do(w.dir, "apt-get", "update", "-qq"); err != nil {
+		return err
+	}
+	install := []string{"env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq", "--no-install-recommends"}
+	return w.do(w.dir, append(install, packages...)...)
 }
 
 // goProgram builds the module in a directory.
