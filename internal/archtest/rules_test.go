@@ -9,7 +9,7 @@ const module = "github.com/leatlog/leat"
 // that ends in /... stands for all packages below it.
 var layers = [][]string{
 	{"internal/base"},
-	{"internal/recordbatch", "internal/assignor", "raftmeta"},
+	{"internal/recordbatch", "internal/assignor", "internal/wire", "raftmeta"},
 	{"internal/store"},
 	{"internal/coordinator", "internal/peer", "kafka", "replication"},
 	{""},
