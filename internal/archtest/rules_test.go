@@ -8,6 +8,7 @@ const module = "github.com/leatlog/leat"
 // import those of the layers below its own, and none of its own layer. A path
 // that ends in /... stands for all packages below it.
 var layers = [][]string{
+	{"internal/faultnet", "internal/history"}, // tools of tests
 	{"internal/base"},
 	{"internal/recordbatch", "internal/assignor", "internal/wire", "raftmeta"},
 	{"internal/store"},
