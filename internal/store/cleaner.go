@@ -29,6 +29,8 @@ type cleaner struct {
 	stats  CompactStats
 
 	keys      *keyMap
+	limit     base.Offset // batches from here on are the Raft log's and stay as they are
+	imports   uint64      // of the shard, when the run began
 	end       base.Offset // this round sees the records below it
 	logEnd    base.Offset // the batch that ends here is the last and stays
 	snapshot  bool        // the idempotence state is written down behind all that goes
@@ -60,6 +62,13 @@ func (c *cleaner) run(ctx context.Context) error {
 		return err
 	}
 	c.logEnd = c.p.HighWatermark()
+	if c.p.sh != nil {
+		c.imports = c.p.sh.imports.Load()
+	}
+	if c.limit, err = c.p.unloggedEnd(); err != nil {
+		return err
+	}
+	upTo = min(upTo, c.limit)
 	for from := c.p.CompactedTo(); from < upTo || c.stats.Rounds == 0; from = c.p.CompactedTo() {
 		if err := c.round(ctx, from, max(from, upTo)); err != nil {
 			return err
@@ -182,7 +191,7 @@ func (c *cleaner) piece(from base.Offset) (next base.Offset, err error) {
 	var written int64
 	c.bytesDone = 0
 	next = c.end
-	err = p.scanBatches(max(from, p.LogStart()), c.end, func(b storedBatch) (bool, error) {
+	err = p.scanBatches(max(from, p.LogStart()), min(c.end, c.limit), func(b storedBatch) (bool, error) {
 		c.bytesDone += int64(len(b.bytes))
 		out, err := c.filter(&b)
 		if err != nil {
@@ -269,9 +278,18 @@ func (c *cleaner) filter(b *storedBatch) ([]byte, error) {
 func (c *cleaner) commit(edits []edit, removes bool) error {
 	p := c.p
 	return p.change(func(b *pebble.Batch, st *partitionState) error {
+		if p.sh != nil && p.sh.imports.Load() != c.imports {
+			return ErrShardImporting // what was read is not there any more
+		}
 		for i := range edits {
 			e := &edits[i]
 			key, index := entryKey(kindData, p.id, e.at), entryKey(kindIndex, p.id, e.at)
+			if p.sh != nil {
+				if e.entry.lastOffset(e.at) < st.logStart {
+					continue // a command trimmed it since it was read
+				}
+				key = positionKey(p.id, e.entry.position)
+			}
 			var err error
 			if e.batch == nil {
 				err = errors.Join(b.Delete(key, nil), b.Delete(index, nil))
@@ -307,6 +325,9 @@ func (p *Partition) scanBatches(lo, hi base.Offset, fn func(b storedBatch) (bool
 	}
 	defer p.store.endRead()
 	defer p.caught(&err)
+	if p.sh != nil {
+		return p.scanReplicated(lo, hi, fn)
+	}
 	data, err := p.store.db.NewIter(p.bounds(kindData, 0, hi))
 	if err != nil {
 		return err

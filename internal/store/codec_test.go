@@ -29,6 +29,13 @@ func golden() (entries map[string]indexEntry, states map[string]partitionState, 
 		"entry-max": {lastOffsetDelta: math.MaxInt32, records: math.MaxInt32, size: math.MaxInt32, epoch: math.MaxInt32 - 1,
 			maxTimestamp: math.MaxInt64, bytesTotal: math.MaxInt64, recordsTotal: math.MaxInt64,
 			producerID: math.MaxInt64, producerEpoch: math.MaxInt16, baseSequence: math.MaxInt32},
+		"entry-replicated": {lastOffsetDelta: 9, records: 10, size: 1000, epoch: 3, maxTimestamp: 1_700_000_000_000,
+			bytesTotal: 123_456, recordsTotal: 789, producerID: -1, producerEpoch: -1, baseSequence: -1,
+			position: 70_000, appendedAt: 1_700_000_000_123},
+		"entry-replicated-max": {lastOffsetDelta: math.MaxInt32, records: math.MaxInt32, size: math.MaxInt32, epoch: math.MaxInt32 - 1,
+			maxTimestamp: math.MaxInt64, bytesTotal: math.MaxInt64, recordsTotal: math.MaxInt64,
+			producerID: math.MaxInt64, producerEpoch: math.MaxInt16, baseSequence: math.MaxInt32,
+			position: math.MaxUint64, appendedAt: math.MinInt64},
 	}
 	states = map[string]partitionState{
 		"state-zero": {},
@@ -36,6 +43,8 @@ func golden() (entries map[string]indexEntry, states map[string]partitionState, 
 			bytesRemoved: 3000, recordsRemoved: 20, compactedTo: 400},
 		"state-max": {logStart: math.MaxInt64, next: math.MaxInt64, maxTimestamp: math.MinInt64, bytesTotal: math.MaxInt64,
 			recordsTotal: math.MaxInt64, bytesRemoved: math.MaxInt64, recordsRemoved: math.MaxInt64, compactedTo: math.MaxInt64},
+		"state-replicated": {logStart: 5, next: 500, maxTimestamp: 1_700_000_000_000, bytesTotal: 10_000, recordsTotal: 495,
+			bytesRemoved: 3000, recordsRemoved: 20, compactedTo: 400, shard: 16, epoch: 7, appendedAt: 1_700_000_000_123},
 	}
 	one := &producerTable{}
 	for i := range int32(7) {
@@ -93,11 +102,88 @@ func TestGoldenBytes(t *testing.T) {
 			require.Equal(t, e, got.entries[id])
 		}
 	}
+	for name, want := range goldenRaft() {
+		b := want.appendTo(nil)
+		require.Len(t, b, want.size())
+		goldenBytes(t, name, b)
+		var got raftEntry
+		require.NoError(t, got.decode(b))
+		require.Equal(t, want, got)
+	}
+	goldenBytes(t, "raft-snapshot", encodeRaftSnapshot(300, []byte("meta")))
+	goldenBytes(t, "raft-start", encodeRaftStart(300, 299))
+	goldenBytes(t, "shard-record", (&shardRecord{applied: 300}).encode())
+	goldenBytes(t, "shard-record-importing", (&shardRecord{applied: 300, importing: true}).encode())
+	goldenBytes(t, "key-raft-state", raftMetaKey(16, 3, raftState))
+	goldenBytes(t, "key-raft-entry", raftEntryKey(16, 3, 258))
+	goldenBytes(t, "key-shard", shardKey(kindShard, 16))
+	goldenBytes(t, "key-member", memberKey(16, 258))
+	goldenBytes(t, "key-shard-setting", shardSettingKey(16, "a"))
+	goldenBytes(t, "key-deferred", deferredKey(16, 258, 3, deferredAll))
 	goldenBytes(t, "key-data", entryKey(kindData, 258, 772))
 	goldenBytes(t, "key-index", entryKey(kindIndex, math.MaxUint64, math.MaxInt64))
 	goldenBytes(t, "key-state", partitionKey(kindState, 1))
 	goldenBytes(t, "key-producers", partitionKey(kindProducers, 1))
 	goldenBytes(t, "key-setting", metaKey("topic/a"))
+}
+
+// goldenRaft are entries of a Raft log.
+func goldenRaft() map[string]raftEntry {
+	return map[string]raftEntry{
+		"raft-entry-empty":   {head: []byte{}},
+		"raft-entry-head":    {head: []byte("head")},
+		"raft-entry-payload": {hasPayload: true, partition: 300, payloadSize: 70_000, payloadCRC: 0x01020304, head: []byte("head")},
+		"raft-entry-max":     {hasPayload: true, partition: math.MaxUint64, payloadSize: math.MaxInt32, payloadCRC: math.MaxUint32, head: []byte{}},
+	}
+}
+
+func FuzzRaftEntry(f *testing.F) {
+	for _, e := range goldenRaft() {
+		f.Add(e.appendTo(nil))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var e, again raftEntry
+		if e.decode(b) != nil {
+			return
+		}
+		out := e.appendTo(nil)
+		if len(out) != e.size() || len(out) > len(b) {
+			t.Fatalf("%d bytes became %d, size says %d", len(b), len(out), e.size())
+		}
+		if err := again.decode(out); err != nil || !bytes.Equal(again.head, e.head) || again.partition != e.partition ||
+			again.payloadSize != e.payloadSize || again.payloadCRC != e.payloadCRC || again.hasPayload != e.hasPayload {
+			t.Fatalf("%+v became %+v, %v", e, again, err)
+		}
+		if e.hasPayload != (e.payloadSize > 0) || len(e.head) > len(b) {
+			t.Fatalf("impossible %+v", e)
+		}
+	})
+}
+
+func FuzzRaftRecords(f *testing.F) {
+	f.Add(encodeRaftSnapshot(300, []byte("meta")))
+	f.Add(encodeRaftStart(300, 299))
+	f.Add((&shardRecord{applied: 300, importing: true}).encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if index, meta, err := decodeRaftSnapshot(b); err == nil {
+			i, m, err := decodeRaftSnapshot(encodeRaftSnapshot(index, meta))
+			if err != nil || i != index || !bytes.Equal(m, meta) {
+				t.Fatalf("%d %x became %d %x, %v", index, meta, i, m, err)
+			}
+		}
+		if first, applied, err := decodeRaftStart(b); err == nil {
+			fi, a, err := decodeRaftStart(encodeRaftStart(first, applied))
+			if err != nil || fi != first || a != applied || a >= fi {
+				t.Fatalf("%d %d became %d %d, %v", first, applied, fi, a, err)
+			}
+		}
+		var r, again shardRecord
+		if r.decode(b) == nil {
+			if err := again.decode(r.encode()); err != nil || again != r {
+				t.Fatalf("%+v became %+v, %v", r, again, err)
+			}
+		}
+	})
 }
 
 // What decodes must encode to something that decodes to the same; the bytes may
@@ -197,6 +283,8 @@ func TestDecodersWantAllBytes(t *testing.T) {
 	for _, s := range states {
 		check(s.encode(), new(partitionState).decode)
 	}
+	check(encodeRaftStart(300, 299), func(b []byte) error { _, _, err := decodeRaftStart(b); return err })
+	check((&shardRecord{applied: 300}).encode(), new(shardRecord).decode)
 	for _, p := range producers {
 		check(p.encode(9), func(b []byte) error { _, err := new(producerTable).decode(b); return err })
 	}

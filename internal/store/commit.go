@@ -53,7 +53,7 @@ type Append struct {
 	// Duplicate says that the batch was there already and was not stored again.
 	Duplicate bool
 	// Err says why this batch was refused: a *SequenceError,
-	// ErrPartitionDropped or recordbatch.ErrInvalidRecord for numbers that
+	// ErrPartitionDropped, ErrReplicated or recordbatch.ErrInvalidRecord for numbers that
 	// cannot be. The other batches of the call are not affected.
 	Err error
 }
@@ -302,12 +302,13 @@ func (p *Partition) append(b *pebble.Batch, a *Append) error {
 		a.Err = ErrPartitionDropped
 		return nil
 	}
-	// A marker of a transaction has a producer and no sequence (KIP-98).
-	idempotent := h.ProducerID >= 0 && !h.IsControl()
-	if h.LastOffsetDelta < 0 || h.LastOffsetDelta == math.MaxInt32 || a.Epoch < -1 ||
-		(idempotent && (h.ProducerEpoch < 0 || h.BaseSequence < 0)) {
-		a.Err = fmt.Errorf("%w: last offset delta %d, leader epoch %d, producer %d with epoch %d and sequence %d",
-			recordbatch.ErrInvalidRecord, h.LastOffsetDelta, a.Epoch, h.ProducerID, h.ProducerEpoch, h.BaseSequence)
+	if p.sh != nil {
+		a.Err = ErrReplicated
+		return nil
+	}
+	idempotent, err := checkNumbers(h, a.Epoch)
+	if err != nil {
+		a.Err = err
 		return nil
 	}
 	span := h.LastOffsetDelta + 1
@@ -363,6 +364,18 @@ func (p *Partition) append(b *pebble.Batch, a *Append) error {
 	return nil
 }
 
+// checkNumbers refuses a batch with numbers that cannot be, and tells whether it
+// is idempotent: a marker of a transaction has a producer and no sequence (KIP-98).
+func checkNumbers(h *recordbatch.Header, epoch base.LeaderEpoch) (idempotent bool, err error) {
+	idempotent = h.ProducerID >= 0 && !h.IsControl()
+	if h.LastOffsetDelta < 0 || h.LastOffsetDelta == math.MaxInt32 || epoch < -1 ||
+		(idempotent && (h.ProducerEpoch < 0 || h.BaseSequence < 0)) {
+		return false, fmt.Errorf("%w: last offset delta %d, leader epoch %d, producer %d with epoch %d and sequence %d",
+			recordbatch.ErrInvalidRecord, h.LastOffsetDelta, epoch, h.ProducerID, h.ProducerEpoch, h.BaseSequence)
+	}
+	return idempotent, nil
+}
+
 // snapshotProducers writes the idempotence state down, so that no index entry
 // that exists now is needed to make it again. Only the commit leader calls it.
 func (p *Partition) snapshotProducers(b *pebble.Batch) error {
@@ -395,22 +408,25 @@ func (s *Store) publish(tasks []*task) {
 
 func (p *Partition) publish(a *Append) {
 	last := a.BaseOffset + base.Offset(a.Header.LastOffsetDelta)
-	b := tailBatch{base: a.BaseOffset, last: last, bytes: a.Batch}
+	p.publishBatch(tailBatch{base: a.BaseOffset, last: last, bytes: a.Batch}, &a.Header)
+}
+
+// publishBatch lets readers see a batch.
+func (p *Partition) publishBatch(b tailBatch, h *recordbatch.Header) {
 	p.mu.Lock()
 	p.tail.push(b)
-	p.hw.Store(int64(last) + 1)
+	p.hw.Store(int64(b.last) + 1)
 	p.wakeLocked()
 	p.mu.Unlock()
-	p.bytes.Add(int64(len(a.Batch)))
-	p.records.Add(int64(a.Header.NumRecords))
-	if a.Header.MaxTimestamp > p.maxTime.Load() {
-		p.maxTime.Store(a.Header.MaxTimestamp)
+	p.bytes.Add(int64(len(b.bytes)))
+	p.records.Add(int64(h.NumRecords))
+	if h.MaxTimestamp > p.maxTime.Load() {
+		p.maxTime.Store(h.MaxTimestamp)
 	}
-	p.store.tail.added(p, b)
-	p.store.counters.tailBytes.Store(p.store.tail.bytes)
+	p.store.counters.tailBytes.Store(p.store.tail.added(p, b))
 	p.store.counters.appendedBatches.Add(1)
-	p.store.counters.appendedRecords.Add(int64(a.Header.NumRecords))
-	p.store.counters.appendedBytes.Add(int64(len(a.Batch)))
+	p.store.counters.appendedRecords.Add(int64(h.NumRecords))
+	p.store.counters.appendedBytes.Add(int64(len(b.bytes)))
 }
 
 // Tx is a change of settings and partitions that becomes durable as a whole.
@@ -476,8 +492,12 @@ func (tx *Tx) Delete(name string) error { return tx.b.Delete(metaKey(name), nil)
 func (tx *Tx) OnDurable(fn func()) { tx.published = append(tx.published, fn) }
 
 // DropPartition removes a partition with all that it holds. Appends and reads
-// get ErrPartitionDropped from then on; the id must not be used again.
+// get ErrPartitionDropped from then on; the id must not be used again. A
+// replicated one is removed by its shard only: ErrReplicated.
 func (tx *Tx) DropPartition(p *Partition) error {
+	if p.sh != nil {
+		return ErrReplicated
+	}
 	for _, kind := range []byte{kindData, kindIndex, kindState, kindProducers} {
 		if err := tx.b.DeleteRange(partitionKey(kind, p.id), partitionKey(kind, p.id+1), nil); err != nil {
 			return err

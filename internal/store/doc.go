@@ -47,6 +47,29 @@
 // its last record. A piece of a compaction is one commit, so that a crash leaves
 // a log that is compacted in part and whole.
 //
+// # Replicated partitions
+//
+// A shard is a Raft group that carries partitions. Its Raft log is kept here, and
+// the payload of a data entry is stored once, where it will be read: under its
+// partition's data key. SaveLog puts it there before anybody knows whether the
+// entry will be committed; what makes it a batch of the partition is the index
+// entry that an Apply writes. So data without an index entry is passed over: it
+// is not applied yet, was refused, or is trimmed. The bytes are those that were
+// proposed: readers get a copy with the base offset and the leader epoch of the
+// index entry.
+//
+//   - An entry that is replaced in the log goes with its payload, but never one
+//     that was applied (ErrLogApplied).
+//   - What is applied is written without an fsync, with the applied index in the
+//     same write. A crash takes a suffix of it, which Raft replays, and which
+//     comes to the same offsets.
+//   - As long as the log has an entry, its payload stays as it was proposed:
+//     trimming, refusing and dropping defer the removal of the data, and compaction
+//     leaves out batches from the log's first index on. RemoveLogTo makes up for it.
+//   - Of one shard, a node has one replica at a time.
+//
+// The same Store can have both kinds of partitions; ids are shared.
+//
 // # Keys
 //
 // Integers are big-endian, so that a partition is one range in offset order.
@@ -84,7 +107,7 @@
 // so that none of them reads a batch:
 //
 //	version  1 byte    1
-//	flags    1 byte    bit 0: producer fields follow
+//	flags    1 byte    bit 0: producer fields follow; bit 1: position fields follow
 //	uvarint  last offset delta
 //	uvarint  records in the batch
 //	uvarint  bytes of the batch
@@ -93,6 +116,8 @@
 //	uvarint  bytes appended to the partition up to here, this batch included
 //	uvarint  records appended to the partition up to here
 //	uvarint  producer id, producer epoch, base sequence   (flag bit 0)
+//	uvarint  position of the data                         (flag bit 1)
+//	varint   time of the command, ms; never falls         (flag bit 1)
 //
 // # Who owns the bytes
 //

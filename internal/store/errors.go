@@ -33,6 +33,24 @@ var (
 	// ErrNotApplied is returned for the removal of Raft log entries that were not
 	// applied to the partitions yet.
 	ErrNotApplied = errors.New("Raft log entries are not applied yet")
+	// ErrReplicaExists is returned for the removal of a shard whose Raft log is
+	// still there.
+	ErrReplicaExists = errors.New("the shard still has a replica here; remove that first")
+	// ErrUnknownPartition is what a command for a partition gets that its shard does
+	// not have.
+	ErrUnknownPartition = errors.New("the shard has no such partition")
+	// ErrPartitionExists is what the creation of a partition gets whose id is taken
+	// by another shard or by a partition that is not replicated.
+	ErrPartitionExists = errors.New("the partition exists already, elsewhere")
+	// ErrReplicated is returned for a change of a replicated partition that only its
+	// shard may make.
+	ErrReplicated = errors.New("the partition is replicated: only its shard's commands change it")
+	// ErrAppliedRegressed is returned when a shard's partitions would go back: its
+	// disk lost what was durable, or an entry is applied for the second time.
+	ErrAppliedRegressed = errors.New("the applied index of the shard went backwards")
+	// ErrShardImporting is returned by reads of a shard whose partitions are being
+	// replaced by a Raft snapshot, or were half replaced when the process ended.
+	ErrShardImporting = errors.New("the shard's partitions are being replaced by a snapshot")
 	// ErrReplicaRemoved is returned for a write to a Raft log that was removed
 	// meanwhile.
 	ErrReplicaRemoved = errors.New("replica was removed")

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 
 	"github.com/leatlog/leat/internal/base"
 )
@@ -11,6 +12,7 @@ const (
 	indexVersion = 1
 
 	indexHasProducer = 1 << 0
+	indexHasPosition = 1 << 1
 )
 
 var errIndexEntry = errors.New("index entry cannot be decoded")
@@ -28,12 +30,19 @@ type indexEntry struct {
 	producerID    int64 // -1: none
 	producerEpoch int16
 	baseSequence  int32
+
+	// Of a batch of a replicated partition; both are 0 otherwise.
+	position   base.RaftIndex // where its data is
+	appendedAt int64          // ms, the highest that the partition's commands said up to here
 }
 
 func (e *indexEntry) appendTo(b []byte) []byte {
 	flags := byte(0)
 	if e.producerID >= 0 {
 		flags |= indexHasProducer
+	}
+	if e.position > 0 {
+		flags |= indexHasPosition
 	}
 	b = append(b, indexVersion, flags)
 	b = binary.AppendUvarint(b, uint64(e.lastOffsetDelta))
@@ -48,11 +57,15 @@ func (e *indexEntry) appendTo(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(e.producerEpoch))
 		b = binary.AppendUvarint(b, uint64(e.baseSequence))
 	}
+	if e.position > 0 {
+		b = binary.AppendUvarint(b, uint64(e.position))
+		b = binary.AppendVarint(b, e.appendedAt)
+	}
 	return b
 }
 
 func (e *indexEntry) decode(b []byte) error {
-	if len(b) < 2 || b[0] != indexVersion || b[1]&^indexHasProducer != 0 {
+	if len(b) < 2 || b[0] != indexVersion || b[1]&^(indexHasProducer|indexHasPosition) != 0 {
 		return errIndexEntry
 	}
 	flags := b[1]
@@ -69,6 +82,12 @@ func (e *indexEntry) decode(b []byte) error {
 		e.producerID = int64(d.uvarint(1<<63 - 1))
 		e.producerEpoch = int16(d.uvarint(1<<15 - 1))
 		e.baseSequence = int32(d.uvarint(1<<31 - 1))
+	}
+	e.position, e.appendedAt = 0, 0
+	if flags&indexHasPosition != 0 {
+		e.position = base.RaftIndex(d.uvarint(math.MaxUint64))
+		e.appendedAt = d.varint()
+		d.bad = d.bad || e.position == 0
 	}
 	if d.bad || len(d.b) != 0 {
 		return errIndexEntry
@@ -115,16 +134,31 @@ type partitionState struct {
 	bytesRemoved   uint64 // of bytesTotal, by retention, DeleteRecords and compaction
 	recordsRemoved uint64
 	compactedTo    base.Offset // the cleaner has seen every record below
+
+	// epoch is the highest leader epoch of a batch. It is stored for replicated
+	// partitions only, as what follows.
+	epoch      base.LeaderEpoch
+	shard      base.ShardID // 0: not replicated
+	appendedAt int64        // ms, the highest of the commands that were accepted
 }
 
 // stored is the bytes of all batches.
 func (s *partitionState) stored() int64 { return int64(s.bytesTotal - s.bytesRemoved) }
 
-const stateVersion = 1
+const (
+	stateVersion           = 1
+	stateVersionReplicated = 2
+)
+
+var errPartitionState = errors.New("partition state cannot be decoded")
 
 func (s *partitionState) encode() []byte {
-	b := make([]byte, 0, 1+8*binary.MaxVarintLen64)
-	b = append(b, stateVersion)
+	b := make([]byte, 0, 1+11*binary.MaxVarintLen64)
+	if s.shard == 0 {
+		b = append(b, stateVersion)
+	} else {
+		b = append(b, stateVersionReplicated)
+	}
 	b = binary.AppendUvarint(b, uint64(s.logStart))
 	b = binary.AppendUvarint(b, uint64(s.next))
 	b = binary.AppendVarint(b, s.maxTimestamp)
@@ -132,12 +166,18 @@ func (s *partitionState) encode() []byte {
 	b = binary.AppendUvarint(b, s.recordsTotal)
 	b = binary.AppendUvarint(b, s.bytesRemoved)
 	b = binary.AppendUvarint(b, s.recordsRemoved)
-	return binary.AppendUvarint(b, uint64(s.compactedTo))
+	b = binary.AppendUvarint(b, uint64(s.compactedTo))
+	if s.shard != 0 {
+		b = binary.AppendUvarint(b, uint64(s.shard))
+		b = binary.AppendUvarint(b, uint64(s.epoch+1))
+		b = binary.AppendVarint(b, s.appendedAt)
+	}
+	return b
 }
 
 func (s *partitionState) decode(b []byte) error {
-	if len(b) == 0 || b[0] != stateVersion {
-		return errors.New("partition state cannot be decoded")
+	if len(b) == 0 || (b[0] != stateVersion && b[0] != stateVersionReplicated) {
+		return errPartitionState
 	}
 	d := varintDecoder{b: b[1:]}
 	s.logStart = base.Offset(d.uvarint(1<<63 - 1))
@@ -148,8 +188,15 @@ func (s *partitionState) decode(b []byte) error {
 	s.bytesRemoved = d.uvarint(1<<63 - 1)
 	s.recordsRemoved = d.uvarint(1<<63 - 1)
 	s.compactedTo = base.Offset(d.uvarint(1<<63 - 1))
+	s.epoch, s.shard, s.appendedAt = 0, 0, 0
+	if b[0] == stateVersionReplicated {
+		s.shard = base.ShardID(d.uvarint(math.MaxUint64))
+		s.epoch = base.LeaderEpoch(int64(d.uvarint(1<<31)) - 1)
+		s.appendedAt = d.varint()
+		d.bad = d.bad || s.shard == 0
+	}
 	if d.bad || len(d.b) != 0 {
-		return errors.New("partition state cannot be decoded")
+		return errPartitionState
 	}
 	return nil
 }

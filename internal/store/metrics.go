@@ -13,7 +13,7 @@ type counters struct {
 	appendedBytes   atomic.Int64
 	tailHits        atomic.Int64
 	tailMisses      atomic.Int64
-	tailBytes       atomic.Int64 // written by the publishing commit
+	tailBytes       atomic.Int64
 	commits         base.Histogram
 }
 

@@ -17,6 +17,9 @@ import (
 type Partition struct {
 	id    base.PartitionID
 	store *Store
+	// sh is the shard that the partition belongs to, nil for one that is not
+	// replicated.
+	sh *shard
 
 	// hw bounds the readers; it moves only once the batches below are durable.
 	hw       atomic.Int64
@@ -27,7 +30,12 @@ type Partition struct {
 	// compactedTo is where the records begin that no compaction has seen.
 	compactedTo atomic.Int64
 
-	// app belongs to the commit leader; nobody else touches it.
+	// hidden says that what creates the partition is not committed yet. It is
+	// guarded by Store.mu.
+	hidden bool
+
+	// app belongs to the commit leader, and in a replicated partition to who holds
+	// sh.mu; nobody else touches it.
 	app appendState
 
 	// compaction is held for a whole compaction, maintenance for one piece of the
@@ -44,7 +52,6 @@ type Partition struct {
 // appendState is where the next batch goes.
 type appendState struct {
 	partitionState
-	epoch         base.LeaderEpoch
 	producers     producerTable
 	sinceSnapshot int
 	dropped       bool
@@ -104,12 +111,19 @@ func (p *Partition) load() error {
 	db := p.store.db
 	st := &p.app.partitionState
 	st.maxTimestamp = -1
-	p.app.epoch = 0
 	if v, ok, err := p.store.get(partitionKey(kindState, p.id)); err != nil {
 		return err
 	} else if ok {
 		if err := st.decode(v); err != nil {
 			return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+		if st.shard != 0 && p.sh == nil {
+			if p.sh, err = p.store.shard(st.shard); err != nil {
+				return err
+			}
+			if p.sh.regressed != nil {
+				return p.sh.regressed
+			}
 		}
 	}
 	snapshotTo := base.Offset(0)
@@ -137,7 +151,8 @@ func (p *Partition) load() error {
 		st.maxTimestamp = max(st.maxTimestamp, e.maxTimestamp)
 		st.bytesTotal = max(st.bytesTotal, e.bytesTotal)
 		st.recordsTotal = max(st.recordsTotal, e.recordsTotal)
-		p.app.epoch = max(p.app.epoch, e.epoch)
+		st.epoch = max(st.epoch, e.epoch)
+		st.appendedAt = max(st.appendedAt, e.appendedAt)
 	}
 	for ok := it.SeekGE(entryKey(kindIndex, p.id, snapshotTo)); ok; ok = it.Next() {
 		at := entryOffset(it.Key())
@@ -146,7 +161,12 @@ func (p *Partition) load() error {
 		}
 		if e.producerID >= 0 {
 			// The last offset delta survives compaction, the record count does not.
-			p.app.producers.record(e.producerID, e.producerEpoch, e.baseSequence, e.lastOffsetDelta+1, at, e.maxTimestamp)
+			heard := e.maxTimestamp
+			if p.sh != nil {
+				heard = e.appendedAt
+				p.app.producers.forgetExpired(e.producerID, heard)
+			}
+			p.app.producers.record(e.producerID, e.producerEpoch, e.baseSequence, e.lastOffsetDelta+1, at, heard)
 		}
 		p.app.sinceSnapshot++
 	}

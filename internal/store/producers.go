@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/leatlog/leat/internal/base"
 )
@@ -134,6 +135,20 @@ func (t *producerTable) expire(before int64) {
 		if e.lastTimestamp < before {
 			delete(t.entries, id)
 		}
+	}
+}
+
+// replicatedProducerExpiration is for how long a replicated partition remembers a
+// silent producer. It is not a setting: replicas that differed in it would differ
+// in what they take for a retry.
+const replicatedProducerExpiration = 24 * time.Hour
+
+// forgetExpired forgets a producer that was silent for
+// replicatedProducerExpiration when a command says that it is now, in ms. Every
+// replica does so at the same commands, whenever expire came by last.
+func (t *producerTable) forgetExpired(id, now int64) {
+	if e := t.entries[id]; e != nil && e.lastTimestamp < now-replicatedProducerExpiration.Milliseconds() {
+		delete(t.entries, id)
 	}
 }
 

@@ -96,18 +96,23 @@ func decodeRaftSnapshot(b []byte) (index base.RaftIndex, meta []byte, err error)
 	return index, d.b, nil
 }
 
+const raftStartVersion = 1
+
 // encodeRaftStart is where a Raft log begins: the index of its first entry, or of
-// the one that will be.
-func encodeRaftStart(first base.RaftIndex) []byte {
-	return binary.AppendUvarint([]byte{1}, uint64(first))
+// the one that will be, and what was applied, at least, when the entries before
+// it were removed.
+func encodeRaftStart(first, applied base.RaftIndex) []byte {
+	b := binary.AppendUvarint([]byte{raftStartVersion}, uint64(first))
+	return binary.AppendUvarint(b, uint64(applied))
 }
 
-func decodeRaftStart(b []byte) (base.RaftIndex, error) {
-	if len(b) > 0 && b[0] == 1 {
+func decodeRaftStart(b []byte) (first, applied base.RaftIndex, err error) {
+	if len(b) > 0 && b[0] == raftStartVersion {
 		d := varintDecoder{b: b[1:]}
-		if first := d.uvarint(math.MaxUint64); !d.bad && len(d.b) == 0 && first > 0 {
-			return base.RaftIndex(first), nil
+		first, applied = base.RaftIndex(d.uvarint(math.MaxUint64)), base.RaftIndex(d.uvarint(math.MaxUint64))
+		if !d.bad && len(d.b) == 0 && first > 0 && applied < first {
+			return first, applied, nil
 		}
 	}
-	return 0, errors.New("start of a Raft log cannot be decoded")
+	return 0, 0, errors.New("start of a Raft log cannot be decoded")
 }

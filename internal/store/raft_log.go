@@ -65,9 +65,10 @@ type raftLog struct {
 	removed bool       // by RemoveReplica
 }
 
-// raftBounds is what a Raft log holds: the entries [first, last], and the index
-// that its Raft snapshot covers.
-type raftBounds struct{ first, last, snapshot base.RaftIndex }
+// raftBounds is what a Raft log holds: the entries [first, last], the index that
+// its Raft snapshot covers, and what was applied, at least, when the entries
+// before first were removed.
+type raftBounds struct{ first, last, snapshot, applied base.RaftIndex }
 
 func (l *raftLog) publishLocked() {
 	b := l.next
@@ -129,7 +130,7 @@ func (s *Store) loadRaftLog(l *raftLog) (err error) {
 	if v, ok, err := s.get(raftMetaKey(l.shard, l.replica, raftStart)); err != nil {
 		return err
 	} else if ok {
-		if l.next.first, err = decodeRaftStart(v); err != nil {
+		if l.next.first, l.next.applied, err = decodeRaftStart(v); err != nil {
 			return l.corrupt(0, err)
 		}
 	}
@@ -313,10 +314,10 @@ func (l *raftLog) reset(s *Store, b *pebble.Batch, first base.RaftIndex) error {
 			return err
 		}
 	}
-	l.next.first, l.next.last = first, first-1
+	l.next.first, l.next.last, l.next.applied = first, first-1, 0
 	return errors.Join(
 		b.DeleteRange(raftEntryKey(l.shard, l.replica, 0), raftEntryEnd(l.shard, l.replica), nil),
-		b.Set(raftMetaKey(l.shard, l.replica, raftStart), encodeRaftStart(first), nil),
+		b.Set(raftMetaKey(l.shard, l.replica, raftStart), encodeRaftStart(first, 0), nil),
 	)
 }
 

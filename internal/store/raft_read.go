@@ -209,6 +209,11 @@ func (s *Store) Replicas() ([]LogReplica, error) {
 	return s.replicasIn([]byte{kindRaftMeta}, []byte{kindRaftMeta + 1}, []byte{kindRaftEntry}, []byte{kindRaftEntry + 1})
 }
 
+// replicasOf returns the replicas of a shard.
+func (s *Store) replicasOf(id base.ShardID) ([]LogReplica, error) {
+	return s.replicasIn(shardKey(kindRaftMeta, id), shardEnd(kindRaftMeta, id), shardKey(kindRaftEntry, id), shardEnd(kindRaftEntry, id))
+}
+
 // replicasIn returns the replicas that have a key in a range of kindRaftMeta, or
 // in one of kindRaftEntry.
 func (s *Store) replicasIn(metaFrom, metaTo, entryFrom, entryTo []byte) (out []LogReplica, err error) {

@@ -49,11 +49,11 @@ func (s *Store) RemoveLogTo(id base.ShardID, replica base.ReplicaID, index base.
 		return err
 	}
 	next := l.next
-	next.first = index + 1
+	next.first, next.applied = index+1, min(applied, index)
 	err = s.writeRaft(true, func(b *pebble.Batch) error {
 		return errors.Join(
 			b.DeleteRange(raftEntryKey(id, replica, 0), raftEntryKey(id, replica, index+1), nil),
-			b.Set(raftMetaKey(id, replica, raftStart), encodeRaftStart(next.first), nil),
+			b.Set(raftMetaKey(id, replica, raftStart), encodeRaftStart(next.first, next.applied), nil),
 			s.removeDeferred(b, id, index),
 		)
 	})
@@ -96,6 +96,73 @@ func (s *Store) RemoveReplica(id base.ShardID, replica base.ReplicaID) error {
 	s.raft.mu.Lock()
 	delete(s.raft.logs, raftLogID{id, replica})
 	s.raft.mu.Unlock()
+	return nil
+}
+
+// RemoveShard removes the partitions of a shard, its settings and its applied
+// index. Its replicas must have been removed before: ErrReplicaExists. Reads of the
+// partitions get ErrPartitionDropped. It is durable when it returns, and may be
+// called again.
+func (s *Store) RemoveShard(id base.ShardID) error {
+	if err := s.beginRead(); err != nil {
+		return err
+	}
+	defer s.endRead()
+	sh, err := s.shard(id)
+	if err != nil {
+		return err
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	replicas, err := s.replicasOf(id)
+	if err != nil {
+		return err
+	}
+	if len(replicas) > 0 {
+		return fmt.Errorf("%w: shard %d replica %d", ErrReplicaExists, id, replicas[0].Replica)
+	}
+	members, err := s.members(s.db, id)
+	if err != nil {
+		return err
+	}
+	err = s.writeRaft(true, func(b *pebble.Batch) error {
+		for _, p := range members {
+			for _, kind := range []byte{kindData, kindIndex, kindState, kindProducers} {
+				if err := b.DeleteRange(partitionKey(kind, p), partitionEnd(kind, p), nil); err != nil {
+					return err
+				}
+			}
+		}
+		for _, kind := range []byte{kindMember, kindShardSetting, kindDeferred} {
+			if err := b.DeleteRange(shardKey(kind, id), shardEnd(kind, id), nil); err != nil {
+				return err
+			}
+		}
+		return b.Delete(shardKey(kindShard, id), nil)
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		s.mu.Lock()
+		p := s.partitions[m]
+		s.mu.Unlock()
+		if p != nil && p.sh == sh {
+			p.app.dropped = true
+			(&touched{p: p, dropped: true}).publishRemoval()
+		} else {
+			s.garbage.add(m, reclaimDueBytes, math.MaxInt64, 0) // how much is not known
+		}
+	}
+	sh.applied.Store(0)
+	if sh.importing() {
+		sh.imports.Add(1)
+	}
+	if sh.regressed != nil {
+		s.raft.mu.Lock()
+		delete(s.raft.shards, id) // nobody got to use it
+		s.raft.mu.Unlock()
+	}
 	return nil
 }
 

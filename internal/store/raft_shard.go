@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/leatlog/leat/internal/base"
 )
@@ -19,12 +22,22 @@ type shard struct {
 	// applied is the index of the last entry that the partitions have, as far as
 	// readers see.
 	applied atomic.Uint64
+	// regressed is the ErrAppliedRegressed that was found when the shard was opened:
+	// its partitions are not served.
+	regressed error
 
 	// mu is held by what changes the partitions of the shard: an Apply from begin
 	// to end, a piece of a compaction, an import. Lock order: Partition.compaction,
-	// Partition.maintenance, shard.mu, raftSide.mu, Store.mu, Partition.mu.
+	// Partition.maintenance, shard.mu, raftLog.mu, Store.mu, raftSide.mu,
+	// Partition.mu.
 	mu sync.Mutex
+	// imports counts the imports that began or ended: while it is odd, and after a
+	// crash in the middle of one, the partitions are those of no index.
+	imports atomic.Uint64
 }
+
+// importing tells whether the partitions are those of no index.
+func (sh *shard) importing() bool { return sh.imports.Load()%2 == 1 }
 
 // shard returns what is known of a shard; it is read from disk once.
 func (s *Store) shard(id base.ShardID) (*shard, error) {
@@ -43,18 +56,25 @@ func (s *Store) shard(id base.ShardID) (*shard, error) {
 		if err := rec.decode(v); err != nil {
 			return nil, &CorruptLogError{Shard: id, Cause: err}
 		}
-		if !rec.importing {
-			sh.applied.Store(uint64(rec.applied))
+		sh.applied.Store(uint64(rec.applied))
+		if rec.importing {
+			sh.applied.Store(0)
+			sh.imports.Store(1)
 		}
 	}
 	// The logs say which payloads must stay.
-	replicas, err := s.replicasIn(shardKey(kindRaftMeta, id), shardEnd(kindRaftMeta, id), shardKey(kindRaftEntry, id), shardEnd(kindRaftEntry, id))
+	replicas, err := s.replicasOf(id)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range replicas {
-		if _, err := s.raftLogLocked(r.Shard, r.Replica); err != nil {
+		l, err := s.raftLogLocked(r.Shard, r.Replica)
+		if err != nil {
 			return nil, err
+		}
+		if floor := l.written.Load().applied; !sh.importing() && base.RaftIndex(sh.applied.Load()) < floor {
+			sh.regressed = fmt.Errorf("%w: shard %d has applied %d, replica %d had applied %d when its log was shortened",
+				ErrAppliedRegressed, id, sh.applied.Load(), r.Replica, floor)
 		}
 	}
 	if s.raft.shards == nil {
@@ -76,7 +96,43 @@ func (s *Store) AppliedIndex(id base.ShardID) (base.RaftIndex, error) {
 	if err != nil {
 		return 0, err
 	}
-	return base.RaftIndex(sh.applied.Load()), nil
+	return base.RaftIndex(sh.applied.Load()), sh.regressed
+}
+
+// ShardPartitions returns the ids of the partitions that a shard has here, in
+// order.
+func (s *Store) ShardPartitions(id base.ShardID) (out []base.PartitionID, err error) {
+	if err := s.beginRead(); err != nil {
+		return nil, err
+	}
+	defer s.endRead()
+	return s.members(s.db, id)
+}
+
+func (s *Store) members(r pebble.Reader, id base.ShardID) (out []base.PartitionID, err error) {
+	defer s.caught("reading the partitions of a shard", &err)
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: shardKey(kindMember, id), UpperBound: shardEnd(kindMember, id)})
+	if err != nil {
+		return nil, s.readError("the partitions of a shard", err)
+	}
+	defer func() { err = errors.Join(err, s.readError("the partitions of a shard", it.Close())) }()
+	for ok := it.First(); ok; ok = it.Next() {
+		if len(it.Key()) != memberKeyLen {
+			return nil, &CorruptLogError{Shard: id, Cause: errors.New("key of a partition of the shard cannot be decoded")}
+		}
+		out = append(out, base.PartitionID(binary.BigEndian.Uint64(it.Key()[shardKeyLen:])))
+	}
+	return out, nil
+}
+
+// ShardSetting returns what Apply.Set wrote under a name. The bytes are the
+// caller's.
+func (s *Store) ShardSetting(id base.ShardID, name string) (value []byte, ok bool, err error) {
+	if err := s.beginRead(); err != nil {
+		return nil, false, err
+	}
+	defer s.endRead()
+	return s.get(shardSettingKey(id, name))
 }
 
 const (

@@ -110,6 +110,9 @@ const (
 
 // readDisk reads from Pebble and checks every batch.
 func (p *Partition) readDisk(f *Fetch, from base.Offset, maxBytes int) (err error) {
+	if p.sh != nil {
+		return p.readReplicated(f, from, maxBytes)
+	}
 	it, err := p.store.db.NewIter(&pebble.IterOptions{
 		LowerBound: entryKey(kindData, p.id, 0),
 		UpperBound: entryKey(kindData, p.id, f.HighWatermark),

@@ -108,7 +108,7 @@ type Store struct {
 	db        *pebble.DB
 	fs        *failStopFS
 	committer committer
-	tail      tailCache // used by the publishing commit
+	tail      tailCache
 	counters  counters
 	garbage   garbage
 	raft      raftSide

@@ -2,6 +2,7 @@ package store
 
 import (
 	"sort"
+	"sync"
 
 	"github.com/leatlog/leat/internal/base"
 )
@@ -69,12 +70,14 @@ func (r *tailRing) find(from base.Offset) []tailBatch {
 }
 
 // tailCache bounds the bytes of all rings of a store: first in, first out over
-// all partitions. It is used by the publishing goroutine, one at a time.
+// all partitions. Lock order: mu, Partition.mu.
 type tailCache struct {
 	limitBytes int64
-	bytes      int64
-	fifo       []tailRef
-	head       int
+
+	mu    sync.Mutex
+	bytes int64
+	fifo  []tailRef
+	head  int
 }
 
 type tailRef struct {
@@ -84,8 +87,10 @@ type tailRef struct {
 }
 
 // added accounts for a batch that was pushed to p's ring and evicts the oldest
-// ones beyond the limit.
-func (c *tailCache) added(p *Partition, b tailBatch) {
+// ones beyond the limit. It returns the bytes of all that is kept.
+func (c *tailCache) added(p *Partition, b tailBatch) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	size := int64(cap(b.bytes))
 	c.fifo = append(c.fifo, tailRef{p, b.base, size})
 	c.bytes += size
@@ -103,4 +108,5 @@ func (c *tailCache) added(p *Partition, b tailBatch) {
 		clear(c.fifo[n:])
 		c.fifo, c.head = c.fifo[:n], 0
 	}
+	return c.bytes
 }

@@ -26,12 +26,16 @@ type TrimStats struct {
 	Bytes, Records int64
 }
 
-// Trim is TrimTo that tells what it did.
+// Trim is TrimTo that tells what it did. A replicated partition is trimmed by a
+// command of its shard only: ErrReplicated.
 func (p *Partition) Trim(to base.Offset) (TrimStats, error) {
 	p.maintenance.Lock()
 	defer p.maintenance.Unlock()
 	from := p.LogStart()
 	none := TrimStats{From: from, To: from}
+	if p.sh != nil {
+		return none, ErrReplicated
+	}
 	if to <= from {
 		return none, p.store.usable()
 	}
@@ -112,7 +116,28 @@ func (p *Partition) change(fn func(b *pebble.Batch, st *partitionState) error, p
 			p.mu.Unlock()
 		}},
 	}
+	if p.sh != nil {
+		return p.changeReplicated(t)
+	}
 	return p.store.commit(t)
+}
+
+// changeReplicated makes a change of this replica alone, between two Applies. It
+// is not durable when it returns, but before anything that is written later is.
+func (p *Partition) changeReplicated(t *task) error {
+	if err := p.store.beginRead(); err != nil {
+		return err
+	}
+	defer p.store.endRead()
+	p.sh.mu.Lock()
+	defer p.sh.mu.Unlock()
+	before := p.app.partitionState
+	if err := p.store.writeRaft(false, t.build); err != nil {
+		p.app.partitionState = before
+		return err
+	}
+	t.hooks.Published()
+	return nil
 }
 
 // ExpiredBefore returns the offset up to which every record is older than the
