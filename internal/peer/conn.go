@@ -124,8 +124,11 @@ func (c *conn) negotiate() error {
 		return err
 	}
 	body, err := c.readFrame(0, negotiationBytesMax)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	switch {
+	case errors.Is(err, ErrResponseTooLarge): // nobody's limit: this is another protocol
+		return fmt.Errorf("%w: %v", ErrMalformed, err)
+	case err != nil:
+		return c.readError(err)
 	}
 	answer, err := decode(findAPI(req.Key()), req.GetVersion(), body, c.link.node.pool.decodedMax())
 	if err != nil {
