@@ -62,13 +62,20 @@ func makeAPIs() []api {
 		newAPI(kmsg.InitProducerID, 0, 5, 2, "str i32 i64:3+ i16:3+", typed(initProducerID)),
 		newAPI(kmsg.OffsetForLeaderEpoch, 2, 4, 4, "i32:3+ [str [i32 i32:2+ i32]]", typed(offsetForLeaderEpoch)),
 		newAPI(kmsg.DescribeConfigs, 1, 4, 4, "[i8 str *str] bool:1+ bool:3+", typed(describeConfigs)),
+		newAPI(kmsg.AlterConfigs, 0, 2, 2, "[i8 str [str str]] bool", typed(alterConfigs)),
+		newAPI(kmsg.DescribeLogDirs, 0, 5, 2, "[str *i32]", typed(describeLogDirs)),
 		newAPI(kmsg.CreatePartitions, 0, 3, 2, "[str i32 [*i32]] i32 bool", typed(createPartitions)),
 		newAPI(kmsg.DeleteGroups, 0, 2, 2, "*str", serveGroup),
+		newAPI(kmsg.ElectLeaders, 0, 2, 2, "i8:1+ [str *i32] i32", typed(electLeaders)),
 		newAPI(kmsg.IncrementalAlterConfigs, 0, 1, 1, "[i8 str [str i8 str]] bool", typed(incrementalAlterConfigs)),
+		newAPI(kmsg.AlterPartitionAssignments, 0, 1, 0, "i32 bool:1+ [str [i32 *i32]]", typed(alterPartitionReassignments)),
+		newAPI(kmsg.ListPartitionReassignments, 0, 0, 0, "i32 [str *i32]", typed(listPartitionReassignments)),
 		newAPI(kmsg.OffsetDelete, 0, 0, never, "str [str [i32]]", serveGroup),
 		newAPI(kmsg.DescribeCluster, 0, 2, 0, "bool i8:1+ bool:2+", typed(describeCluster)),
+		newAPI(kmsg.DescribeProducers, 0, 0, 0, "[str *i32]", typed(describeProducers)),
 		newAPI(kmsg.ConsumerGroupHeartbeat, 0, 1, 0, "str str i32 str str i32 *str str:1+ str [uuid *i32]", serveGroup),
 		newAPI(kmsg.ConsumerGroupDescribe, 0, 1, 0, "*str bool", serveGroup),
+		newAPI(kmsg.DescribeTopicPartitions, 0, 0, 0, "[str] i32 {str i32}", typed(describeTopicPartitions)),
 	}
 }
 

@@ -9,17 +9,32 @@ import (
 // incrementalAlterConfigs changes properties of topics (KIP-339).
 func incrementalAlterConfigs(ctx context.Context, c *conn, req *kmsg.IncrementalAlterConfigsRequest) kmsg.Response {
 	resp := kmsg.NewPtrIncrementalAlterConfigsResponse()
+	times := make(map[configResource]int, len(req.Resources))
+	for i := range req.Resources {
+		times[configResource{req.Resources[i].ResourceType, req.Resources[i].ResourceName}]++
+	}
 	for i := range req.Resources {
 		want := &req.Resources[i]
+		key := configResource{want.ResourceType, want.ResourceName}
+		var err error
+		switch n := times[key]; {
+		case n == 0:
+			continue // it was answered
+		case n > 1:
+			err = refuseTwice(key)
+			times[key] = 0
+		default:
+			err = c.changeConfigs(ctx, want, req.ValidateOnly)
+		}
 		o := kmsg.NewIncrementalAlterConfigsResponseResource()
 		o.ResourceType, o.ResourceName = want.ResourceType, want.ResourceName
-		o.ErrorCode, o.ErrorMessage = c.describe(c.alterConfigs(ctx, want, req.ValidateOnly))
+		o.ErrorCode, o.ErrorMessage = c.describe(err)
 		resp.Resources = append(resp.Resources, o)
 	}
 	return resp
 }
 
-func (c *conn) alterConfigs(ctx context.Context, r *kmsg.IncrementalAlterConfigsRequestResource, validateOnly bool) error {
+func (c *conn) changeConfigs(ctx context.Context, r *kmsg.IncrementalAlterConfigsRequestResource, validateOnly bool) error {
 	a := ConfigAlteration{ValidateOnly: validateOnly}
 	for _, p := range r.Configs {
 		if p.Op < kmsg.IncrementalAlterConfigOpSet || p.Op > kmsg.IncrementalAlterConfigOpSubtract {

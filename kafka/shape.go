@@ -28,6 +28,7 @@ const (
 	kindBytes
 	kindArray // of structs: fields
 	kindList  // of a plain type: fields has that one
+	kindMaybe // a struct or null: fields
 )
 
 // field is a part of a request, in the versions [lo, hi].
@@ -51,10 +52,10 @@ type shape struct {
 }
 
 // parseFields reads the notation of the table in api.go: i8, i16, i32, i64, bool,
-// uuid, str, bytes; *T is an array of T and [ ... ] one of structs; a suffix :a+,
-// :a-b or :-b names the versions. It panics on what is not that: the table is ours.
+// uuid, str, bytes; *T is an array of T, [ ... ] one of structs and { ... } a struct that
+// may be null; a suffix :a+, :a-b or :-b names the versions. It panics on what is not that: the table is ours.
 func parseFields(notation string) []field {
-	for _, s := range []string{"[", "]"} {
+	for _, s := range []string{"[", "]", "{", "}"} {
 		notation = strings.ReplaceAll(notation, s, " "+s+" ")
 	}
 	notation = strings.ReplaceAll(notation, "]  :", "] :")
@@ -72,13 +73,17 @@ func parseTokens(tokens []string) (fields []field, rest []string) {
 		tokens = tokens[1:]
 		f := field{hi: math.MaxInt16}
 		switch {
-		case t == "]":
-			return fields, append([]string{"]"}, tokens...)
-		case t == "[":
+		case t == "]", t == "}":
+			return fields, append([]string{t}, tokens...)
+		case t == "[", t == "{":
 			f.kind = kindArray
+			end := "]"
+			if t == "{" {
+				f.kind, end = kindMaybe, "}"
+			}
 			f.fields, tokens = parseTokens(tokens)
-			if len(tokens) == 0 {
-				panic("missing ]")
+			if len(tokens) == 0 || tokens[0] != end {
+				panic("missing " + end)
 			}
 			tokens = tokens[1:]
 			if len(tokens) > 0 && strings.HasPrefix(tokens[0], ":") {
@@ -246,6 +251,14 @@ func (w *walker) field(f *field) {
 		w.skip(w.length(false))
 	case kindBytes:
 		w.skip(w.length(true))
+	case kindMaybe:
+		if there := w.take(1); there != nil && int8(there[0]) != -1 {
+			w.count(1)
+			w.fields(f.fields)
+			if w.flexible {
+				w.tags(nil)
+			}
+		}
 	case kindArray, kindList:
 		n := w.length(true)
 		if n < -1 || n > len(w.in) { // an element has a byte at least
