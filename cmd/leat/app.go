@@ -116,7 +116,7 @@ func (a *app) root() *cobra.Command {
 	root.SetVersionTemplate("leat {{.Version}}\n")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON")
 	a.client.addFlags(root.PersistentFlags(), a.getenv)
-	root.AddCommand(a.serveCommand())
+	root.AddCommand(a.serveCommand(), a.topicCommand(), a.produceCommand(), a.consumeCommand())
 	noStrayArguments(root)
 	return root
 }
@@ -139,6 +139,7 @@ func noStrayArguments(cmd *cobra.Command) {
 			return usagef("%s", msg)
 		}
 		cmd.Args = cobra.ArbitraryArgs
+		cmd.SuggestionsMinimumDistance = 2
 	}
 }
 
