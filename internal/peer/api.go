@@ -50,14 +50,21 @@ var apis = []api{
 	row(kmsg.InitProducerID, 0, 3, 5, 5, classShort, 2, "i32 i16 i64 i16"),
 	row(kmsg.OffsetForLeaderEpoch, 2, 3, 4, 4, classShort, 4, "i32:2+ [str [i16 i32 i32:1+ i64]]"),
 	row(kmsg.DescribeConfigs, 1, 1, 4, 4, classShort, 4, "i32 [i16 str i8 str [str str bool bool:-0 i8:1+ bool [str str i8]:1+ i8:3+ str:3+]]"),
+	row(kmsg.AlterConfigs, 0, 0, 2, 2, classShort, 2, "i32 [i16 str i8 str]"),
+	row(kmsg.DescribeLogDirs, 0, 0, 5, 5, classShort, 2, "i32 i16:3+ [i16 str [str [i32 i64 i64 bool]] i64:4+ i64:4+ bool:5+]"),
 	row(kmsg.CreatePartitions, 0, 0, 3, 3, classShort, 2, "i32 [str i16 str]"),
 	row(kmsg.DeleteGroups, 0, 0, 2, 2, classShort, 2, "i32 [str i16 str:3+]"),
+	row(kmsg.ElectLeaders, 0, 0, 2, 2, classShort, 2, "i32 i16:1+ [str [i32 i16 str]]"),
 	row(kmsg.IncrementalAlterConfigs, 0, 0, 1, 1, classShort, 1, "i32 [i16 str i8 str]"),
+	row(kmsg.AlterPartitionAssignments, 0, 0, 1, 1, classShort, 0, "i32 bool:1+ i16 str [str [i32 i16 str]]"),
+	row(kmsg.ListPartitionReassignments, 0, 0, 0, 0, classShort, 0, "i32 i16 str [str [i32 *i32 *i32 *i32]]"),
 	row(kmsg.OffsetDelete, 0, 0, 0, 0, classShort, wire.Never, "i16 i32 [str [i32 i16]]"),
 	row(kmsg.DescribeCluster, 0, 0, 2, 2, classShort, 0, "i32 i16 str i8:1+ str i32 [i32 str i32 str bool:2+] i32"),
+	row(kmsg.DescribeProducers, 0, 0, 0, 0, classShort, 0, "i32 [str [i32 i16 str [i64 i32 i32 i64 i32 i64]]]"),
 	row(kmsg.ConsumerGroupHeartbeat, 0, 0, 1, 1, classShort, 0, "i32 i16 str str i32 i32 ?{[uuid *i32]}"),
 	row(kmsg.ConsumerGroupDescribe, 0, 0, 1, 1, classShort, 0,
 		"i32 [i16 str str str i32 i32 str [str str str i32 str str *str str {[uuid str *i32]} {[uuid str *i32]} i8:1+] i32]"),
+	row(kmsg.DescribeTopicPartitions, 0, 0, 0, 0, classShort, 0, "i32 [i16 str uuid bool [i16 i32 i32 i32 *i32 *i32 *i32 *i32 *i32] i32] ?{str i32}"),
 }
 
 // findAPI returns the row of an API, or nil.

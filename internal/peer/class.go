@@ -42,29 +42,26 @@ func orderKey(req kmsg.Request) uint64 {
 	return h.Sum64()
 }
 
-// patience is how long the peer may wait by the request's own word before it
-// answers, on top of Config.Timeout.
-func patience(req kmsg.Request) time.Duration {
+// patience is how long an answer may take: timeout, and on top of it what the peer may
+// wait by the request's own word, where it waits for others or for longer than
+// timeout.
+func patience(a *api, req kmsg.Request, timeout time.Duration) time.Duration {
 	millis := int32(0)
 	switch req := req.(type) {
-	case *kmsg.ProduceRequest:
-		millis = req.TimeoutMillis
 	case *kmsg.FetchRequest:
 		millis = req.MaxWaitMillis
 	case *kmsg.JoinGroupRequest:
 		millis = max(req.RebalanceTimeoutMillis, req.SessionTimeoutMillis)
 	case *kmsg.SyncGroupRequest:
 		millis = syncMillisMax
-	case *kmsg.CreateTopicsRequest:
-		millis = req.TimeoutMillis
-	case *kmsg.DeleteTopicsRequest:
-		millis = req.TimeoutMillis
-	case *kmsg.CreatePartitionsRequest:
-		millis = req.TimeoutMillis
-	case *kmsg.DeleteRecordsRequest:
-		millis = req.TimeoutMillis
+	case kmsg.TimeoutRequest:
+		millis = req.Timeout()
 	}
-	return min(max(time.Duration(millis)*time.Millisecond, 0), patienceMax)
+	own := min(max(time.Duration(millis)*time.Millisecond, 0), patienceMax)
+	if a.class != classLong && own <= timeout {
+		own = 0
+	}
+	return timeout + own
 }
 
 const (

@@ -14,8 +14,8 @@ import (
 // Config says how a Pool reaches peers. Zero values are the defaults; nothing can be
 // unlimited.
 type Config struct {
-	// Dial connects to a host:port; nil is TCP. What it returns must have working
-	// deadlines.
+	// Dial connects to a host:port; nil is TCP. It must end when ctx does, and what it
+	// returns must have working deadlines.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// TLS makes every connection use it; nil is plain text. Where it has no
 	// ServerName, the host of the address is verified. It is read for each
@@ -23,10 +23,13 @@ type Config struct {
 	TLS *tls.Config
 	// ClientID is what the peer's listener calls this one (client.id).
 	ClientID string
-	// Timeout bounds connecting, writing a request, and waiting for its answer on
-	// top of the time that the request itself allows the peer to wait
-	// (request.timeout.ms). A connection that is slower is closed. Default 30 s.
+	// Timeout bounds writing a request and waiting for its answer, on top of what a
+	// Fetch, JoinGroup or SyncGroup lets the peer wait (request.timeout.ms). A
+	// connection that is slower is closed. Default 30 s.
 	Timeout time.Duration
+	// ConnectTimeout bounds making a connection, until the peer told which versions
+	// it serves (socket.connection.setup.timeout.ms). Default 5 s.
+	ConnectTimeout time.Duration
 	// MaxInFlight bounds the requests of a connection that wait to be sent or
 	// answered; more wait in line with their callers. Default 128.
 	MaxInFlight int
@@ -34,7 +37,8 @@ type Config struct {
 	// a Fetch by the size of the largest batch. Default 64 MiB.
 	MaxResponseBytes int
 	// ConnsPerPeer is how many connections share the Produces to a peer, and as
-	// many again the other short requests. Default 2.
+	// many again the other short requests. A listener stores up to Limits.InFlight
+	// Produces of a connection at a time, and does others one by one. Default 4.
 	ConnsPerPeer int
 	// LongConnsPerPeer bounds the requests to a peer that wait there (Fetch,
 	// JoinGroup, SyncGroup): each has a connection to itself. More wait in line
@@ -72,9 +76,10 @@ func (c Config) withDefaults() Config {
 		c.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
 	}
 	last(&c.Timeout, 30*time.Second)
+	last(&c.ConnectTimeout, 5*time.Second)
 	set(&c.MaxInFlight, 128)
 	set(&c.MaxResponseBytes, 64<<20)
-	set(&c.ConnsPerPeer, 2)
+	set(&c.ConnsPerPeer, 4)
 	set(&c.LongConnsPerPeer, 32)
 	last(&c.IdleTimeout, 5*time.Minute)
 	last(&c.BackoffMin, 20*time.Millisecond)
@@ -99,6 +104,8 @@ func (c *Config) validate() error {
 	switch {
 	case c.Timeout < 0:
 		return &ConfigError{"Timeout", "must be positive"}
+	case c.ConnectTimeout < 0:
+		return &ConfigError{"ConnectTimeout", "must be positive"}
 	case c.MaxInFlight < 1 || c.MaxInFlight > 10_000:
 		return &ConfigError{"MaxInFlight", "must be from 1 to 10,000"}
 	case c.MaxResponseBytes < 1<<10 || c.MaxResponseBytes > 1<<30:

@@ -60,7 +60,7 @@ type conn struct {
 // dial makes a connection and asks which versions there are.
 func dial(ctx context.Context, l *link, addr string) (*conn, error) {
 	cfg := &l.node.pool.cfg
-	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, ErrTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, cfg.ConnectTimeout, ErrConnectTimeout)
 	defer cancel()
 	raw, err := cfg.Dial(ctx, addr)
 	if err != nil {
@@ -114,12 +114,9 @@ func (c *conn) prepare(ctx context.Context) error {
 }
 
 // negotiate asks for the versions that the peer serves, in version 0, in which
-// everybody answers.
+// everybody answers. It ends at the latest when raw is closed.
 func (c *conn) negotiate() error {
 	req := kmsg.NewPtrApiVersionsRequest()
-	if err := c.net.SetDeadline(time.Now().Add(c.link.node.pool.cfg.Timeout)); err != nil {
-		return err
-	}
 	if _, err := c.net.Write(appendRequest(nil, req, 0, c.link.node.pool.cfg.ClientID)); err != nil {
 		return err
 	}
@@ -144,7 +141,7 @@ func (c *conn) negotiate() error {
 			c.served[k.ApiKey] = versions{k.MinVersion, k.MaxVersion}
 		}
 	}
-	return c.net.SetDeadline(time.Time{})
+	return c.net.SetReadDeadline(time.Time{}) // of readFrame
 }
 
 // endLocked ends the connection: reading and writing fail from now on.
@@ -237,7 +234,7 @@ func (c *conn) collect() bool {
 		call.version = version
 		call.req.SetVersion(version)
 		c.chunk = appendRequest(c.chunk, call.req, c.correlation+int32(len(c.sent)), l.node.pool.cfg.ClientID)
-		call.deadline = now.Add(l.node.pool.cfg.Timeout + patience(call.req))
+		call.deadline = now.Add(patience(call.api, call.req, l.node.pool.cfg.Timeout))
 		call.req = nil // from now on it is the caller's again
 		if len(c.sent) == 0 {
 			c.await(call.deadline)

@@ -21,6 +21,12 @@ var (
 	ErrAddressChanged = errors.New("the node's address changed")
 	// ErrTimeout is why a request fails that was not answered in time.
 	ErrTimeout = errors.New("no answer within Config.Timeout")
+	// ErrConnectTimeout is why a request fails for which no connection was made in
+	// time.
+	ErrConnectTimeout = errors.New("no connection within Config.ConnectTimeout")
+	// ErrDisconnected is why the requests under way to a node fail when Disconnect is
+	// called.
+	ErrDisconnected = errors.New("the node was disconnected from")
 	// ErrMalformed is why a request fails whose answer is not Kafka's protocol.
 	ErrMalformed = wire.ErrMalformed
 	// ErrResponseTooLarge is why a request fails whose answer is longer than

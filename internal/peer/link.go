@@ -249,7 +249,7 @@ func (l *link) serve(c *conn) {
 	c.sent = nil
 	l.mu.Unlock()
 	switch {
-	case answered, errors.Is(err, ErrAddressChanged):
+	case answered, errors.Is(err, ErrAddressChanged), errors.Is(err, ErrDisconnected):
 		l.failures = 0
 	case !errors.Is(err, errIdle):
 		l.failures++

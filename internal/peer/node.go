@@ -41,7 +41,16 @@ func (n *node) address() string {
 	return n.addr
 }
 
-// links returns all there are.
+// interrupt ends what is under way.
+func (n *node) interrupt(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, l := range n.linksLocked() {
+		l.interrupt(err)
+	}
+}
+
+// linksLocked returns all there are.
 func (n *node) linksLocked() []*link {
 	links := append([]*link(nil), n.ordered...)
 	links = append(links, n.short...)

@@ -94,6 +94,19 @@ func (p *Pool) Remove(id base.NodeID) {
 	}
 }
 
+// Disconnect closes the connections to a node and ends attempts to make one: all
+// requests to it that are under way fail with ErrDisconnected. It is for a node that
+// is known to be gone by other means, which otherwise shows when Config.Timeout is
+// over. Later requests connect again.
+func (p *Pool) Disconnect(id base.NodeID) {
+	p.mu.Lock()
+	n := p.nodes[id]
+	p.mu.Unlock()
+	if n != nil {
+		n.interrupt(ErrDisconnected)
+	}
+}
+
 // Do sends a request and returns the answer: Start and Wait. It sets the version of
 // req, to the highest that both sides have: what older versions say in other fields
 // has to be said in the newest. Topics are named by id or by name, all in the same

@@ -23,6 +23,7 @@ func TestConfigRefused(t *testing.T) {
 	t.Parallel()
 	for field, cfg := range map[string]peer.Config{
 		"Timeout":          {Timeout: -1},
+		"ConnectTimeout":   {ConnectTimeout: -1},
 		"MaxInFlight":      {MaxInFlight: -1},
 		"MaxResponseBytes": {MaxResponseBytes: 10},
 		"ConnsPerPeer":     {ConnsPerPeer: 101},
@@ -310,6 +311,66 @@ func TestAddressChangesWhileConnecting(t *testing.T) {
 	require.NoError(t, p.SetAddress(node, f.addr()))
 	_, err = call.Wait(ctx)
 	require.NoError(t, err)
+}
+
+// Disconnect ends what is sent and what waits for a connection; later requests connect
+// again.
+func TestDisconnect(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	sent := make(chan struct{}, 2)
+	f := newFake(t, func(c *fakeConn) {
+		if c.number >= 2 {
+			c.answerAll()
+			return
+		}
+		if c.negotiate() {
+			if _, ok := c.next(); ok {
+				sent <- struct{}{}
+				c.drain()
+			}
+		}
+	})
+	dialing := make(chan struct{})
+	var hang atomic.Bool
+	p := newPool(t, f.addr(), peer.Config{Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+		if hang.Load() {
+			close(dialing)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", addr)
+	}})
+	p.Disconnect(7)
+	produced, err := p.StartProduce(ctx, node, peer.ProduceRequest{TopicPartition: orders, Batch: []byte("b")})
+	require.NoError(t, err)
+	<-sent
+	fetched := make(chan error, 1)
+	go func() {
+		_, err := p.Fetch(ctx, node, peer.FetchRequest{MaxWait: time.Minute, MinBytes: 1, Partitions: []peer.FetchPartition{{TopicPartition: orders}}})
+		fetched <- err
+	}()
+	<-sent
+	hang.Store(true)
+	listed := make(chan error, 1)
+	go func() {
+		_, err := p.ListGroups(ctx, node, nil, nil)
+		listed <- err
+	}()
+	<-dialing
+	hang.Store(false)
+	p.Disconnect(node)
+	_, err = produced.Wait(ctx)
+	require.ErrorIs(t, err, peer.ErrDisconnected)
+	unreachable(t, err, true)
+	err = <-fetched
+	require.ErrorIs(t, err, peer.ErrDisconnected)
+	unreachable(t, err, true)
+	err = <-listed
+	require.ErrorIs(t, err, peer.ErrDisconnected)
+	unreachable(t, err, false)
+	require.NoError(t, produce(t, ctx, p))
 }
 
 // Close ends what is sent, what waits to be, what connects and what pauses.
