@@ -87,7 +87,7 @@ func reassign(img *Image, s *Shard, requests []Reassignment, indexes []int, aske
 		return nil, refuse(PartialShard, "the partitions of shard %d move together, and the request lacks %s of them: %s", s.ID, plural(len(missing), "partition"), join10(missing))
 	}
 	if first.Replicas == nil {
-		return cancel(s)
+		return cancel(img, s)
 	}
 	if err := checkNodes(first.Replicas); err != nil {
 		return nil, err
@@ -108,20 +108,22 @@ func reassign(img *Image, s *Shard, requests []Reassignment, indexes []int, aske
 }
 
 // cancel returns the move back to the nodes that had the voters.
-func cancel(s *Shard) (*MoveShard, error) {
+func cancel(img *Image, s *Shard) (*MoveShard, error) {
 	if !s.Moving() {
 		return nil, refuse(NotMoving, "shard %d is not moving", s.ID)
 	}
 	var nodes []NodeID
 	for _, r := range s.Replicas {
 		// A voter on a node that is to have one was there before, or has come
-		// already; of those only as many as there were are kept, the oldest.
-		if (r.State == ReplicaVoter || r.State == ReplicaRemoving) && !slices.Contains(nodes, r.Node) && len(nodes) < s.Factor {
+		// already; of those only as many as there were are kept, the oldest. One that
+		// was lost, or is past staying, is replaced where it was.
+		had := r.State == ReplicaVoter || !r.State.Stays()
+		if b := img.Broker(r.Node); had && b != nil && !b.Removed && !slices.Contains(nodes, r.Node) && len(nodes) < s.Factor {
 			nodes = append(nodes, r.Node)
 		}
 	}
-	if len(nodes) == 0 {
-		return nil, refuse(InvalidRequest, "shard %d has no replica left of those that it had", s.ID)
+	if len(nodes) < s.Factor {
+		return nil, refuse(InvalidRequest, "shard %d has not enough replicas left of those that it had", s.ID)
 	}
 	return s.to(replace(s.Preferred, nodes)), nil
 }

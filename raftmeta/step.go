@@ -10,11 +10,30 @@ type Membership struct {
 	Voters    []ReplicaID
 	Observers []ReplicaID // without a vote: for good, or until they are promoted
 	Leader    ReplicaID   // 0: unknown
+	// Down is the voters that do not answer: those on fenced nodes, and those that
+	// the leader knows of. A replica that was lost need not be named.
+	Down []ReplicaID
 }
 
 // Has reports whether the replica is in the group.
 func (m Membership) Has(id ReplicaID) bool {
 	return slices.Contains(m.Voters, id) || slices.Contains(m.Observers, id)
+}
+
+// spares reports whether the voters that answer are a majority without the
+// replica too.
+func (m Membership) spares(s *Shard, id ReplicaID) bool {
+	if !slices.Contains(m.Voters, id) {
+		return true
+	}
+	up := 0
+	for _, v := range m.Voters {
+		r, _ := s.Replica(v)
+		if v != id && r.State != ReplicaLost && !slices.Contains(m.Down, v) {
+			up++
+		}
+	}
+	return up > (len(m.Voters)-1)/2
 }
 
 // StepKind is what a Step asks for.
@@ -69,7 +88,9 @@ type Step struct {
 // same two. It changes the voters one at a time. A new replica gets its vote
 // when it has caught up, before an old one loses its own; so no more than one voter
 // in excess of what the shard had or is to have is there, and one that fails
-// during the move does no more harm than before it. Lost replicas go first.
+// during the move does no more harm than before it. Lost replicas go first. No voter
+// goes while the others that answer are no majority: then there is nothing to do
+// until a node comes back, or the move gets another aim.
 func NextStep(s *Shard, m Membership) Step {
 	if !s.Moving() {
 		return Step{}
@@ -77,8 +98,13 @@ func NextStep(s *Shard, m Membership) Step {
 	propose := func(r Replica, state ReplicaState) Step {
 		return Step{Kind: StepPropose, Replica: r, Command: &AdvanceMove{Shard: s.ID, Version: s.Version, Replica: r.ID, State: state}}
 	}
+	blocked := false
 	for _, r := range s.Replicas {
 		if (r.State == ReplicaLost || r.State == ReplicaLeaving) && m.Has(r.ID) {
+			if !m.spares(s, r.ID) {
+				blocked = true
+				continue
+			}
 			if r.ID == m.Leader {
 				if to, ok := s.successor(m); ok {
 					return Step{Kind: StepTransfer, Replica: to}
@@ -115,7 +141,8 @@ func NextStep(s *Shard, m Membership) Step {
 	if promote != nil && len(m.Voters) <= len(s.Target) {
 		return Step{Kind: StepPromote, Replica: *promote}
 	}
-	if r, ok := s.dispensable(m, promote == nil && wait != nil); ok {
+	r, ok := s.dispensable(m, promote == nil && wait != nil)
+	if ok && m.spares(s, r.ID) {
 		if r.ID == m.Leader {
 			if to, ok := s.successor(m); ok {
 				return Step{Kind: StepTransfer, Replica: to}
@@ -126,7 +153,7 @@ func NextStep(s *Shard, m Membership) Step {
 	if promote != nil {
 		return Step{Kind: StepPromote, Replica: *promote}
 	}
-	if wait != nil {
+	if wait != nil || blocked || ok {
 		return Step{}
 	}
 	return Step{Kind: StepPropose, Command: &CompleteMove{Shard: s.ID, Version: s.Version}}
@@ -138,8 +165,8 @@ func (s *Shard) occupied(node NodeID, id ReplicaID, m Membership) bool {
 }
 
 // dispensable returns the replica that should go next of those that are to: one
-// whose node waits for it to go where that is asked for, then one without a vote,
-// the leader last.
+// that has no vote or does not answer, then one whose node waits for it to go
+// where that is asked for, the leader last.
 func (s *Shard) dispensable(m Membership, waiting bool) (Replica, bool) {
 	best, bestRank := Replica{}, 0
 	for _, r := range s.Replicas {
@@ -150,10 +177,10 @@ func (s *Shard) dispensable(m Membership, waiting bool) (Replica, bool) {
 		if r.ID != m.Leader {
 			rank += 1
 		}
-		if slices.Contains(m.Observers, r.ID) {
+		if waiting && slices.ContainsFunc(s.Replicas, func(o Replica) bool { return o.Node == r.Node && o.State.Stays() }) {
 			rank += 2
 		}
-		if waiting && slices.ContainsFunc(s.Replicas, func(o Replica) bool { return o.Node == r.Node && o.State.Stays() }) {
+		if slices.Contains(m.Observers, r.ID) || slices.Contains(m.Down, r.ID) {
 			rank += 4
 		}
 		if rank > bestRank {
