@@ -24,7 +24,8 @@ const (
 // seed makes the hash of order keys; within a process all links agree.
 var seed = maphash.MakeSeed()
 
-// orderKey returns the key of a Produce: its first topic and partition.
+// orderKey returns the key of a Produce: its first topic, by the id if it has one, and
+// partition.
 func orderKey(req kmsg.Request) uint64 {
 	p, ok := req.(*kmsg.ProduceRequest)
 	if !ok || len(p.Topics) == 0 {
@@ -33,8 +34,11 @@ func orderKey(req kmsg.Request) uint64 {
 	t := &p.Topics[0]
 	var h maphash.Hash
 	h.SetSeed(seed)
-	_, _ = h.WriteString(t.Topic)
-	_, _ = h.Write(t.TopicID[:])
+	if t.TopicID != [16]byte{} {
+		_, _ = h.Write(t.TopicID[:])
+	} else {
+		_, _ = h.WriteString(t.Topic)
+	}
 	if len(t.Partitions) > 0 {
 		n := uint32(t.Partitions[0].Partition)
 		_, _ = h.Write([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})

@@ -26,7 +26,7 @@ var (
 	ErrConnectTimeout = errors.New("no connection within Config.ConnectTimeout")
 	// ErrDisconnected is why the requests under way to a node fail when Disconnect is
 	// called.
-	ErrDisconnected = errors.New("the node was disconnected from")
+	ErrDisconnected = errors.New("disconnected, as the node is known to be gone")
 	// ErrMalformed is why a request fails whose answer is not Kafka's protocol.
 	ErrMalformed = wire.ErrMalformed
 	// ErrResponseTooLarge is why a request fails whose answer is longer than

@@ -136,7 +136,7 @@ func (p *Pool) Forward(ctx context.Context, id base.NodeID, req kmsg.Request) (k
 // too many that wait at the peer (Config.LongConnsPerPeer), until ctx ends.
 //
 // Produces to one partition, the first that the request names, are sent in the order
-// of their Starts. A connection that breaks fails all that is in line on it if any
+// of their Starts, as long as all have the topic's id or none. A connection that breaks fails all that is in line on it if any
 // of that was sent; so a request never follows one that was in line before it and
 // failed, unless it was started later.
 //
