@@ -146,7 +146,7 @@ func (a *app) consumeClient(ctx context.Context, c *consumeConfig, begin start, 
 		kgo.KeepControlRecords(), // they tell how far a partition was read
 		kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.ConsumeStartOffset(begin.clientOffset()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(begin.resetOffset()),
 	}
 	if c.committed {
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))

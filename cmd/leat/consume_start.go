@@ -85,6 +85,15 @@ func (s start) clientOffset() kgo.Offset {
 	return o.AtStart()
 }
 
+// resetOffset is where to go on when a partition does not have the offset to begin at,
+// being shorter or trimmed: at the nearest that it has.
+func (s start) resetOffset() kgo.Offset {
+	if s.kind == fromTime {
+		return kgo.NewOffset().AtStart()
+	}
+	return s.clientOffset()
+}
+
 // span is the offsets [from, to) of a partition.
 type span struct{ from, to int64 }
 

@@ -147,7 +147,7 @@ func TestProduceConsume(t *testing.T) {
 		require.Equal(t, "0\t4\n0\t5\n", in("a\nb", "produce", "copy", "--offsets", "-p", "0", "--rate", "1000"))
 		require.JSONEq(t, `{"topic":"copy","partition":0,"offset":6}`, in("c", "produce", "copy", "--offsets", "--json", "-p", "0", "--acks", "1"))
 		in("d", "produce", "copy", "--acks", "0", "-p", "0")
-		require.Equal(t, "d\n", in("", "consume", "copy", "-p", "0", "-o", "7", "-n", "1"))
+		require.Equal(t, "c\nd\n", in("", "consume", "copy", "-p", "0", "-o", "6", "-n", "2"))
 	})
 }
 
