@@ -42,8 +42,7 @@ func TestBrokenAtEveryByte(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
 	for whole, cut := false, 0; !whole; cut++ {
-		var sent atomic.Bool
-		var left atomic.Bool
+		var sent, left atomic.Bool
 		f := newFake(t, func(c *fakeConn) {
 			if c.number > 0 {
 				c.answerAll()
@@ -64,9 +63,8 @@ func TestBrokenAtEveryByte(t *testing.T) {
 					return
 				}
 				room -= len(frame)
-				if c.send(frame); sent.Load() {
-					left.Store(true)
-				}
+				left.Store(sent.Load()) // the whole answer is about to leave
+				c.send(frame)
 			}
 		})
 		p := newPool(t, f.addr(), peer.Config{BackoffMin: time.Millisecond})
