@@ -9,6 +9,9 @@ var firstScenarios = []string{
 	"commit-resume", "admin", "unknown-topic", "too-large",
 }
 
+// toolScenarios are those of Kafka's own console tools.
+var toolScenarios = []string{"topics", "console-producer", "console-consumer", "consumer-groups", "configs"}
+
 const failover = "failover"
 
 // client is a library for Kafka, or a tool, and the program that uses it.
@@ -24,6 +27,8 @@ type client struct {
 // clients are all there are, slowest first.
 func clients() []*client {
 	all := []*client{
+		{name: "kafka-tools", prepare: consoleTools, command: script("tools", "run.sh"), scenarios: toolScenarios},
+		{name: "kafka-clients", prepare: javaProgram, command: java},
 		{name: "sarama", prepare: goProgram("sarama"), command: binary("sarama")},
 		{name: "franz-go", prepare: goProgram("franz"), command: binary("franz")},
 		{name: "kafka-go", prepare: goProgram("kafkago"), command: binary("kafkago")},
