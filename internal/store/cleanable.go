@@ -31,6 +31,10 @@ func (p *Partition) Cleanable(minLag time.Duration) (out Cleanable, err error) {
 	}
 	defer p.store.endRead()
 	defer p.caught(&err)
+	defer p.steady(&err)()
+	if err != nil {
+		return out, err
+	}
 	it, err := p.store.db.NewIter(p.bounds(kindIndex, 0, p.HighWatermark()))
 	if err != nil {
 		return out, err

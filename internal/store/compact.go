@@ -131,6 +131,10 @@ func (p *Partition) lastIndex(fn func(e *indexEntry)) (err error) {
 	}
 	defer p.store.endRead()
 	defer p.caught(&err)
+	defer p.steady(&err)()
+	if err != nil {
+		return err
+	}
 	it, err := p.store.db.NewIter(p.bounds(kindIndex, 0, p.HighWatermark()))
 	if err != nil {
 		return err

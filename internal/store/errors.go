@@ -33,6 +33,8 @@ var (
 	// ErrNotApplied is returned for the removal of Raft log entries that were not
 	// applied to the partitions yet.
 	ErrNotApplied = errors.New("Raft log entries are not applied yet")
+	// ErrStopped is returned by what was asked to stop before its end.
+	ErrStopped = errors.New("stopped")
 	// ErrReplicaExists is returned for the removal of a shard whose Raft log is
 	// still there.
 	ErrReplicaExists = errors.New("the shard still has a replica here; remove that first")

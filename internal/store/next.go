@@ -20,6 +20,10 @@ func (p *Partition) NextBatch(after base.Offset) (next base.Offset, err error) {
 	if after >= hw {
 		return hw, nil
 	}
+	defer p.steady(&err)()
+	if err != nil {
+		return 0, err
+	}
 	it, err := p.store.db.NewIter(&pebble.IterOptions{
 		LowerBound: entryKey(kindIndex, p.id, after+1),
 		UpperBound: entryKey(kindIndex, p.id, hw),

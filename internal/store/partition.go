@@ -107,11 +107,14 @@ func (p *Partition) wakeLocked() {
 }
 
 // load reads what the partition left on disk.
-func (p *Partition) load() error {
-	db := p.store.db
+func (p *Partition) load() error { return p.loadFrom(p.store.db) }
+
+// loadFrom reads what the partition left in the database, or in a Pebble snapshot
+// of it.
+func (p *Partition) loadFrom(db pebble.Reader) error {
 	st := &p.app.partitionState
 	st.maxTimestamp = -1
-	if v, ok, err := p.store.get(partitionKey(kindState, p.id)); err != nil {
+	if v, ok, err := p.store.getFrom(db, partitionKey(kindState, p.id)); err != nil {
 		return err
 	} else if ok {
 		if err := st.decode(v); err != nil {
@@ -127,7 +130,7 @@ func (p *Partition) load() error {
 		}
 	}
 	snapshotTo := base.Offset(0)
-	if v, ok, err := p.store.get(partitionKey(kindProducers, p.id)); err != nil {
+	if v, ok, err := p.store.getFrom(db, partitionKey(kindProducers, p.id)); err != nil {
 		return err
 	} else if ok {
 		if snapshotTo, err = p.app.producers.decode(v); err != nil {

@@ -542,16 +542,18 @@ func (s *Store) SyncApplied() error {
 }
 
 // Replicated returns a replicated partition, ErrUnknownPartition if no shard here
-// has one of that id. Its batches are read, and it is compacted, as any other's;
+// has one of that id, ErrShardImporting while a Raft snapshot replaces all of them. Its batches are read, and it is compacted, as any other's;
 // what else changes it are the shard's commands. Its high watermark is what was
 // applied here.
 func (s *Store) Replicated(id base.PartitionID) (*Partition, error) {
 	p, hidden, err := s.lookup(id)
-	if err == nil && (p == nil || p.sh == nil || hidden) {
-		err = ErrUnknownPartition
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case p == nil || p.sh == nil || hidden:
+		return nil, ErrUnknownPartition
+	case p.sh.importing():
+		return nil, ErrShardImporting
 	}
 	return p, nil
 }

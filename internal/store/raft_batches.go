@@ -136,19 +136,30 @@ func partitionEnd(kind byte, p base.PartitionID) []byte {
 	return partitionKey(kind, p+1)
 }
 
-// readReplicated is readDisk for a replicated partition.
-func (p *Partition) readReplicated(f *Fetch, from base.Offset, maxBytes int) (err error) {
+// steady sets the error to ErrShardImporting if the partition is being replaced,
+// and what it returns does if it was meanwhile: what was read is nothing to go by
+// then.
+func (p *Partition) steady(err *error) func() {
+	if p.sh == nil {
+		return func() {}
+	}
 	imports := p.sh.imports.Load()
 	if imports%2 == 1 {
-		return ErrShardImporting
+		*err = ErrShardImporting
 	}
-	defer func() {
-		// What was read while all was replaced is nothing to go by.
+	return func() {
 		if p.sh.imports.Load() != imports {
-			f.Batches, f.Bytes = f.Batches[:0], 0
-			err = ErrShardImporting
+			*err = ErrShardImporting
 		}
-	}()
+	}
+}
+
+// readReplicated is readDisk for a replicated partition.
+func (p *Partition) readReplicated(f *Fetch, from base.Offset, maxBytes int) (err error) {
+	defer p.steady(&err)()
+	if err != nil {
+		return err
+	}
 	j, err := p.join(p.store.db, f.HighWatermark)
 	if err != nil {
 		return err
@@ -184,8 +195,9 @@ func (p *Partition) readReplicated(f *Fetch, from base.Offset, maxBytes int) (er
 
 // scanReplicated is scanBatches for a replicated partition.
 func (p *Partition) scanReplicated(lo, hi base.Offset, fn func(b storedBatch) (bool, error)) (err error) {
-	if p.sh.importing() {
-		return ErrShardImporting
+	defer p.steady(&err)()
+	if err != nil {
+		return err
 	}
 	j, err := p.join(p.store.db, hi)
 	if err != nil {

@@ -99,6 +99,19 @@ type raftSide struct {
 	logs   map[raftLogID]*raftLog
 	shards map[base.ShardID]*shard
 	spare  []*pebble.Batch
+	views  map[*View]struct{}
+}
+
+// close lets go of what belongs to the database, when nothing uses it any more.
+func (r *raftSide) close() (err error) {
+	for v := range r.views {
+		err = errors.Join(err, v.snapshot.Close())
+	}
+	for _, b := range r.spare {
+		err = errors.Join(err, b.Close())
+	}
+	r.spare, r.views = nil, nil
+	return err
 }
 
 // raftLog returns a replica's log; it is read from disk once.

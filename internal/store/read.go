@@ -193,6 +193,10 @@ func (p *Partition) OffsetForTime(ms int64) (at base.Offset, found bool, err err
 	defer p.store.endRead()
 	defer p.caught(&err)
 	lo, hi := p.LogStart(), p.HighWatermark()
+	defer p.steady(&err)()
+	if err != nil {
+		return 0, false, err
+	}
 	it, err := p.store.db.NewIter(&pebble.IterOptions{
 		LowerBound: entryKey(kindIndex, p.id, 0),
 		UpperBound: entryKey(kindIndex, p.id, hi),

@@ -393,10 +393,7 @@ func (s *Store) Close() (err error) {
 		err = errors.Join(err, b.Close())
 	}
 	s.batches = nil
-	for _, b := range s.raft.spare {
-		err = errors.Join(err, b.Close())
-	}
-	s.raft.spare = nil
+	err = errors.Join(err, s.raft.close())
 	if s.usableDisk() == nil {
 		// Nothing is left in the write-ahead log then: the tables have checksums for
 		// all that they hold, and the next Open has nothing to replay.
@@ -532,9 +529,12 @@ func (s *Store) Scan(prefix string, fn func(name string, value []byte) error) (e
 	return s.readError("settings", it.Error())
 }
 
-func (s *Store) get(key []byte) (value []byte, ok bool, err error) {
+func (s *Store) get(key []byte) (value []byte, ok bool, err error) { return s.getFrom(s.db, key) }
+
+// getFrom is get from the database or a Pebble snapshot of it.
+func (s *Store) getFrom(r pebble.Reader, key []byte) (value []byte, ok bool, err error) {
 	defer s.caught("reading a key", &err)
-	v, closer, err := s.db.Get(key)
+	v, closer, err := r.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
 	}

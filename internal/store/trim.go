@@ -181,6 +181,10 @@ func (p *Partition) scanIndex(lo, hi base.Offset, fn func(at base.Offset, e *ind
 	}
 	defer p.store.endRead()
 	defer p.caught(&err)
+	defer p.steady(&err)()
+	if err != nil {
+		return err
+	}
 	it, err := p.store.db.NewIter(&pebble.IterOptions{
 		LowerBound: entryKey(kindIndex, p.id, lo),
 		UpperBound: entryKey(kindIndex, p.id, hi),
