@@ -171,7 +171,7 @@ func TestCheck(t *testing.T) {
 		{"clock in pure", pkg{ImportPath: in("internal/assignor"), Imports: []string{"time"}}, "only computes"},
 		{"randomness in pure", pkg{ImportPath: in("internal/assignor"), Imports: []string{"math/rand/v2"}}, "only computes"},
 		{"Pebble at home", pkg{ImportPath: in("internal/store"), Imports: []string{"github.com/cockroachdb/pebble/v2/vfs"}}, ""},
-		{"Pebble elsewhere", pkg{ImportPath: module, Imports: []string{"github.com/cockroachdb/pebble/v2/vfs"}}, "which only [internal/store] may"},
+		{"Pebble elsewhere", pkg{ImportPath: module, Imports: []string{"github.com/cockroachdb/pebble/v2/vfs"}}, "which only [internal/store internal/faultdisk] may"},
 		{"Pebble in a test of leat", pkg{ImportPath: module, XTestImports: []string{"github.com/cockroachdb/pebble/v2/vfs"}}, ""},
 		{"Pebble in another's test", pkg{ImportPath: in("kafka"), TestImports: []string{"github.com/cockroachdb/pebble/v2"}}, "the tests of"},
 		{"dragonboat elsewhere", pkg{ImportPath: in("raftmeta"), Imports: []string{"github.com/lni/dragonboat/v4"}}, "which only [replication] may"},

@@ -8,7 +8,7 @@ const module = "github.com/leatlog/leat"
 // import those of the layers below its own, and none of its own layer. A path
 // that ends in /... stands for all packages below it.
 var layers = [][]string{
-	{"internal/faultnet", "internal/history"}, // tools of tests
+	{"internal/faultdisk", "internal/faultnet", "internal/history", "internal/procs"}, // tools of tests
 	{"internal/base"},
 	{"internal/recordbatch", "internal/assignor", "internal/wire", "raftmeta"},
 	{"internal/store"},
@@ -33,7 +33,7 @@ var owners = []struct {
 }{
 	{
 		dependency: "github.com/cockroachdb/pebble",
-		from:       []string{"internal/store"},
+		from:       []string{"internal/store", "internal/faultdisk"},
 		inTests:    []string{""}, // vfs, to crash and to starve a whole Log
 	},
 	{

@@ -28,7 +28,8 @@
 // connections end too, call Reset. Messages are not lost out of the middle of a
 // connection, doubled or reordered: no TCP connection does that either.
 //
-// Node.Crash is what peers see of a process that is killed. A machine that loses
+// A program under test takes a Process of its Node for its network. Node.Crash is
+// what peers see of a process that is killed. A machine that loses
 // its power answers nobody: isolate it before the crash, and rejoin it when it
 // is back, and its peers will learn of it only then.
 //

@@ -245,6 +245,42 @@ func connect2(t *testing.T, n *Network, from, to string) (net.Conn, net.Conn) {
 	return a, b
 }
 
+// TestProcess sees that a program that was killed reaches nobody, and that the
+// next one on its machine does.
+func TestProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := New(1)
+		_ = n.Node("a")
+		first := n.Node("b").Process()
+		l, err := first.Listen("b:1")
+		require.NoError(t, err)
+		n.Isolate("b")
+		dialled := make(chan error, 1)
+		go func() {
+			_, err := first.Dial(t.Context(), "a:1")
+			dialled <- err
+		}()
+		synctest.Wait()
+		require.Empty(t, dialled)
+		n.Node("b").Crash()
+		require.ErrorIs(t, <-dialled, net.ErrClosed)
+		require.ErrorIs(t, l.Close(), net.ErrClosed)
+		_, err = first.Listen("b:1")
+		require.ErrorIs(t, err, net.ErrClosed)
+		n.Heal()
+		_, err = first.Dial(t.Context(), "a:1")
+		require.ErrorIs(t, err, net.ErrClosed)
+
+		second := n.Node("b").Process()
+		l, err = second.Listen("b:1")
+		require.NoError(t, err)
+		c, err := n.Node("a").Process().Dial(t.Context(), "b:1")
+		require.NoError(t, err)
+		require.NoError(t, c.Close())
+		require.NoError(t, l.Close())
+	})
+}
+
 // TestTLS runs a protocol that needs both directions at once over a slow link.
 func TestTLS(t *testing.T) {
 	t.Parallel()

@@ -18,9 +18,20 @@ const firstPort = 32768
 // Node is a machine of a Network. Its Listen and Dial are what a program takes
 // for its network.
 type Node struct {
-	net      *Network
-	name     string
-	nextPort int // guarded by net.mu
+	net  *Network
+	name string
+
+	// Guarded by net.mu.
+	nextPort int
+	crashes  int
+}
+
+// Process is a program on a Node. Its Listen and Dial are the Node's, until the
+// Node crashes: then they fail with net.ErrClosed, also those that wait, so that
+// what is left of the program in the test's process reaches nobody.
+type Process struct {
+	node  *Node
+	birth int // the node's crashes before it
 }
 
 // Addr is an address of a Network, host:port. Its Network is "tcp", for what
@@ -38,10 +49,31 @@ func (a Addr) String() string { return string(a) }
 // Name returns the node's name, the host part of its addresses.
 func (n *Node) Name() string { return n.name }
 
+// Process returns a new program on the node.
+func (n *Node) Process() *Process {
+	n.net.mu.Lock()
+	defer n.net.mu.Unlock()
+	return &Process{n, n.crashes}
+}
+
+// deadLocked tells whether the program has ended; net.mu is held. A nil Process is
+// the Node itself and lives for ever.
+func (p *Process) deadLocked() bool { return p != nil && p.birth != p.node.crashes }
+
+// Listen is the Node's.
+func (p *Process) Listen(addr string) (net.Listener, error) { return p.node.listen(p, addr) }
+
+// Dial is the Node's.
+func (p *Process) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	return p.node.dial(ctx, p, addr)
+}
+
 // Listen listens on an address whose host is the node's name or empty. Port 0
 // takes a free one. An address in use is refused with syscall.EADDRINUSE,
 // another node's with syscall.EADDRNOTAVAIL.
-func (n *Node) Listen(addr string) (net.Listener, error) {
+func (n *Node) Listen(addr string) (net.Listener, error) { return n.listen(nil, addr) }
+
+func (n *Node) listen(p *Process, addr string) (net.Listener, error) {
 	fail := func(err error) (net.Listener, error) {
 		return nil, &net.OpError{Op: "listen", Net: "tcp", Addr: Addr(addr), Err: err}
 	}
@@ -58,6 +90,9 @@ func (n *Node) Listen(addr string) (net.Listener, error) {
 	}
 	n.net.mu.Lock()
 	defer n.net.mu.Unlock()
+	if p.deadLocked() {
+		return fail(net.ErrClosed)
+	}
 	own := n.address(int(number))
 	if number == 0 {
 		for own = n.address(n.takePortLocked()); n.net.listeners[own] != nil; {
@@ -89,6 +124,10 @@ func (n *Node) takePortLocked() int {
 // refused with syscall.ECONNREFUSED, a host that is no Node of the Network with
 // a *net.DNSError.
 func (n *Node) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	return n.dial(ctx, nil, addr)
+}
+
+func (n *Node) dial(ctx context.Context, p *Process, addr string) (net.Conn, error) {
 	fail := func(err error) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: Addr(addr), Err: err}
 	}
@@ -104,6 +143,10 @@ func (n *Node) Dial(ctx context.Context, addr string) (net.Conn, error) {
 			return fail(err)
 		}
 		n.net.mu.Lock()
+		if p.deadLocked() {
+			n.net.mu.Unlock()
+			return fail(net.ErrClosed)
+		}
 		if n.net.nodes[host] == nil {
 			n.net.mu.Unlock()
 			return fail(&net.DNSError{Err: "no such host", Name: host, IsNotFound: true})
@@ -154,10 +197,12 @@ func await(ctx context.Context, changed <-chan struct{}, d time.Duration) error 
 }
 
 // Crash closes what the node has open, as a kernel does for a process that was
-// killed: listeners are gone and connections break. The node may be used on: it
-// is the machine, and the process has to start again.
+// killed: listeners are gone, connections break, and a Process of it is of no use
+// any more. The node itself may be used on: it is the machine.
 func (n *Node) Crash() {
 	n.net.mu.Lock()
+	n.crashes++
+	n.net.wakeDialsLocked()
 	var own []*listener
 	for _, l := range n.net.listeners {
 		if l.node == n {
