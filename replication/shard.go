@@ -1,0 +1,169 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lni/dragonboat/v4"
+	"github.com/lni/dragonboat/v4/client"
+
+	"github.com/leatlog/leat/internal/base"
+)
+
+// Shard is what a DataShard and a MetaShard have in common: a replica of a shard
+// that runs on this node. Its methods may be called concurrently.
+type Shard struct {
+	node    *Node
+	id      base.ShardID
+	replica base.ReplicaID
+	session *client.Session // without state: a proposal is not remembered
+	user    dragonboat.INodeUser
+}
+
+func newShard(n *Node, c ShardConfig) (*Shard, error) {
+	user, err := n.host.GetNodeUser(uint64(c.Shard))
+	if err != nil {
+		return nil, hostError(err, c.Shard)
+	}
+	return &Shard{
+		node:    n,
+		id:      c.Shard,
+		replica: c.Replica,
+		session: n.host.GetNoOPSession(uint64(c.Shard)),
+		user:    user,
+	}, nil
+}
+
+// ID returns the shard's id.
+func (s *Shard) ID() base.ShardID { return s.id }
+
+// Replica returns the id of the replica that runs here.
+func (s *Shard) Replica() base.ReplicaID { return s.replica }
+
+// Leader returns the leader as known here and its term; ok is false if there is
+// none. It may be out of date: only ReadIndex or a proposal tells.
+func (s *Shard) Leader() (leader base.ReplicaID, term uint64, ok bool) {
+	if s.node.enter() != nil {
+		return 0, 0, false
+	}
+	defer s.node.leave()
+	return s.leader()
+}
+
+func (s *Shard) leader() (base.ReplicaID, uint64, bool) {
+	id, term, ok, err := s.node.host.GetLeaderID(uint64(s.id))
+	if err != nil || !ok || id == 0 {
+		return 0, term, false
+	}
+	return base.ReplicaID(id), term, true
+}
+
+// IsLeader tells whether this replica is the leader as known here.
+func (s *Shard) IsLeader() bool {
+	leader, _, ok := s.Leader()
+	return ok && leader == s.replica
+}
+
+// propose proposes a command, which is not kept. Commands of one goroutine are
+// applied in the order of the calls, those that are.
+func (s *Shard) propose(cmd []byte) (Pending, error) {
+	if limit := s.node.cfg.Transport.cfg.MaxFrameBytes - 1024; len(cmd) > limit {
+		return Pending{}, &TooLargeError{What: "command", Size: len(cmd), Limit: limit}
+	}
+	if err := s.node.enter(); err != nil {
+		return Pending{}, err
+	}
+	defer s.node.leave()
+	if leader, _, ok := s.leader(); !ok || leader != s.replica {
+		return Pending{}, &NotLeaderError{Shard: s.id, Leader: leader}
+	}
+	rs, err := s.user.Propose(s.session, cmd, s.node.cfg.ProposeTimeout)
+	if err != nil {
+		return Pending{}, fmt.Errorf("propose: %w", hostError(err, s.id))
+	}
+	return Pending{shard: s, state: rs}, nil
+}
+
+// ReadIndex returns once this replica has applied all that was committed when it
+// was called: what is then read here is linearizable. It tries again, while there
+// is no leader, until ctx ends, at most for ProposeTimeout.
+func (s *Shard) ReadIndex(ctx context.Context) error {
+	ctx, cancel := s.node.bound(ctx)
+	defer cancel()
+	// A request that was lost on the way to the leader gets no answer.
+	attempt := 2 * time.Duration(s.node.cfg.ElectionTicks) * s.node.cfg.Tick
+	for {
+		err := s.request(ctx, func(timeout time.Duration) (*dragonboat.RequestState, error) {
+			return s.user.ReadIndex(min(timeout, attempt))
+		})
+		if err == nil || !Retriable(err) || errors.Is(err, ErrShardStopped) || ctx.Err() != nil {
+			return err
+		}
+		if s.node.pause(ctx) != nil {
+			return err
+		}
+	}
+}
+
+// request runs one of dragonboat's requests to its end.
+func (s *Shard) request(ctx context.Context, begin func(timeout time.Duration) (*dragonboat.RequestState, error)) error {
+	if err := s.node.enter(); err != nil {
+		return err
+	}
+	timeout := s.node.cfg.ProposeTimeout
+	if d, ok := ctx.Deadline(); ok {
+		timeout = max(time.Until(d), s.node.cfg.Tick)
+	}
+	rs, err := begin(timeout)
+	s.node.leave()
+	if err != nil {
+		return hostError(err, s.id)
+	}
+	p := Pending{shard: s, state: rs}
+	return p.wait(ctx)
+}
+
+// Transfer makes a voting replica the leader. It returns once this replica knows
+// of it. Proposals are refused for a moment, none is lost.
+func (s *Shard) Transfer(ctx context.Context, to base.ReplicaID) error {
+	ctx, cancel := s.node.bound(ctx)
+	defer cancel()
+	for {
+		if err := s.node.enter(); err != nil {
+			return err
+		}
+		leader, _, ok := s.leader()
+		if ok && leader == to {
+			s.node.leave()
+			return nil
+		}
+		var err error
+		if ok { // asked again, for the request may be lost
+			err = s.node.host.RequestLeaderTransfer(uint64(s.id), uint64(to))
+		}
+		s.node.leave()
+		if err != nil {
+			if err = hostError(err, s.id); !Retriable(err) {
+				return err
+			}
+		}
+		if err := s.node.pause(ctx); err != nil {
+			return fmt.Errorf("shard %d: replica %d did not become the leader: %w", s.id, to, err)
+		}
+	}
+}
+
+// CompactLog records a Raft snapshot of what is applied and removes the Raft log
+// below it but for a few entries, so that space kept for it is freed. Replicas
+// that are further behind get a Raft snapshot of the whole shard.
+func (s *Shard) CompactLog(ctx context.Context) error {
+	const keep = 64
+	return s.request(ctx, func(timeout time.Duration) (*dragonboat.RequestState, error) {
+		return s.node.host.RequestSnapshot(uint64(s.id), dragonboat.SnapshotOption{
+			OverrideCompactionOverhead: true,
+			CompactionOverhead:         keep,
+		}, timeout)
+	})
+}
