@@ -24,6 +24,10 @@ func TestRefusals(t *testing.T) {
 	for i := range topicConfigsMax + 1 {
 		many[fmt.Sprint(i)] = ""
 	}
+	long := map[string]string{}
+	for i := range 40 {
+		long[fmt.Sprintf("%08d", i)] = strings.Repeat("x", 32<<10-8)
+	}
 	for _, tt := range []struct {
 		name string
 		cmd  Command
@@ -66,6 +70,7 @@ func TestRefusals(t *testing.T) {
 		{"configs of unknown", &SetTopicConfigs{Topic: TopicID{9}}, UnknownTopic, "not known"},
 		{"configs changed meanwhile", &SetTopicConfigs{Topic: orders, Version: 7}, Stale, "version 1, not 7"},
 		{"too many configs", &SetTopicConfigs{Topic: orders, Set: many}, InvalidRequest, "1001 configs"},
+		{"configs too long", &SetTopicConfigs{Topic: orders, Set: long}, InvalidRequest, "of 1310720 bytes"},
 		{"move unknown", &MoveShard{Shard: 99, Version: 1, Voters: []NodeID{1}}, UnknownShard, "shard 99"},
 		{"move changed meanwhile", &MoveShard{Shard: 16, Version: 7, Voters: []NodeID{1}}, Stale, "version 1, not 7"},
 		{"move to nowhere", &MoveShard{Shard: 16, Version: 1}, InvalidRequest, "0 replicas"},

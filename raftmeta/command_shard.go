@@ -2,6 +2,9 @@ package raftmeta
 
 import "slices"
 
+// shardReplicasMax bounds what moves that are changed again and again pile up.
+const shardReplicasMax = 1024
+
 // MoveShard begins to bring the replicas of a shard to other nodes, or changes
 // the aim of a move that is under way. New replicas get new ids. The plans make
 // it; Shard and NextStep then tell what is to be done in the Raft group.
@@ -46,6 +49,9 @@ func (c *MoveShard) apply(img *Image, _ *Result) *Error {
 	}
 	s = s.clone()
 	s.aim(c.Voters, c.Observers)
+	if len(s.Replicas) > shardReplicasMax {
+		return refuse(InvalidRequest, "shard %d has %d replicas that come, stay or go; wait until some are gone", s.ID, len(s.Replicas))
+	}
 	img.putShard(s)
 	return nil
 }
@@ -65,6 +71,9 @@ func (img *Image) versioned(id ShardID, version uint64) (*Shard, *Error) {
 // aim sets what a move is to end with, and the states of the replicas that
 // follow from it.
 func (s *Shard) aim(voters, observers []NodeID) {
+	if !s.Moving() {
+		s.Before = s.Preferred
+	}
 	s.Preferred = slices.Clone(voters)
 	s.Target = slices.Sorted(slices.Values(voters))
 	s.Observers = slices.Sorted(slices.Values(observers))
@@ -121,9 +130,10 @@ func (s ReplicaState) aimed(voter, observer bool) ReplicaState {
 	return s
 }
 
-// AdvanceMove notes how far a replica of a moving shard is. There are two notes:
-// ReplicaVoter, after it was promoted in the Raft group, and ReplicaLeaving,
-// before it is removed from it.
+// AdvanceMove notes how far a replica of a moving shard is. There are three
+// notes: ReplicaVoter, after it was promoted in the Raft group; ReplicaLeaving,
+// before it is removed from it; and ReplicaGone after that, by which the shard
+// forgets the replica.
 type AdvanceMove struct {
 	Shard   ShardID
 	Version uint64 // Shard.Version
@@ -142,7 +152,7 @@ func (c *AdvanceMove) encode(e *encoder) {
 
 func decodeAdvanceMove(d *decoder) *AdvanceMove {
 	c := &AdvanceMove{Shard: takeNumber[ShardID](d), Version: d.uvarint(), Replica: takeNumber[ReplicaID](d), State: ReplicaState(d.byte())}
-	if c.State >= replicaStates {
+	if c.State > ReplicaGone {
 		d.fail("state %d of a replica", c.State)
 	}
 	return c
@@ -156,15 +166,32 @@ func (c *AdvanceMove) apply(img *Image, _ *Result) *Error {
 	s = s.clone()
 	for i, r := range s.Replicas {
 		if r.ID == c.Replica {
-			if (r.State != ReplicaAdding || c.State != ReplicaVoter) && (r.State != ReplicaRemoving || c.State != ReplicaLeaving) {
+			if !r.State.advances(c.State) {
 				return refuse(InvalidRequest, "replica %d of shard %d is %v and cannot become %v", c.Replica, c.Shard, r.State, c.State)
 			}
-			s.Replicas[i].State = c.State
+			if c.State == ReplicaGone {
+				s.Replicas = slices.Delete(s.Replicas, i, i+1)
+			} else {
+				s.Replicas[i].State = c.State
+			}
 			img.putShard(s)
 			return nil
 		}
 	}
 	return refuse(InvalidRequest, "shard %d has no replica %d", c.Shard, c.Replica)
+}
+
+// advances reports whether a replica may go from one state to another.
+func (s ReplicaState) advances(to ReplicaState) bool {
+	switch to {
+	case ReplicaVoter:
+		return s == ReplicaAdding
+	case ReplicaLeaving:
+		return s == ReplicaRemoving
+	case ReplicaGone:
+		return s == ReplicaLeaving || s == ReplicaLost
+	}
+	return false
 }
 
 // moving is versioned for a shard that must be moving.
@@ -176,8 +203,8 @@ func (img *Image) moving(id ShardID, version uint64) (*Shard, *Error) {
 	return s, err
 }
 
-// CompleteMove says that the Raft group is what the move was for. Replicas that
-// were to go are forgotten.
+// CompleteMove says that the Raft group is what the move was for: who was to vote
+// votes, and who was to go is gone.
 type CompleteMove struct {
 	Shard   ShardID
 	Version uint64 // Shard.Version
@@ -200,13 +227,13 @@ func (c *CompleteMove) apply(img *Image, _ *Result) *Error {
 		switch r.State {
 		case ReplicaAddingObserver:
 			s.Replicas[i].State = ReplicaObserver
-		case ReplicaAdding, ReplicaRemoving:
+		case ReplicaVoter, ReplicaObserver:
+		default:
 			return refuse(InvalidRequest, "the move of shard %d is not complete: replica %d on node %d is %v", s.ID, r.ID, r.Node, r.State)
 		}
 	}
-	s.Replicas = slices.DeleteFunc(s.Replicas, func(r Replica) bool { return !r.State.Stays() })
 	s.Factor = len(s.Target)
-	s.Target, s.Observers = nil, nil
+	s.Target, s.Observers, s.Before = nil, nil, nil
 	img.putShard(s)
 	return nil
 }

@@ -93,6 +93,9 @@ func (c *CreateTopic) apply(img *Image, result *Result) *Error {
 	case img.TopicByID(c.ID) != nil:
 		return refuse(TopicExists, "topic id %v is topic %q's", c.ID, img.TopicByID(c.ID).Name)
 	}
+	if err := checkConfigs(c.Name, c.Configs); err != nil {
+		return err
+	}
 	t := &Topic{Name: c.Name, ID: c.ID, Internal: c.Internal, Configs: maps.Clone(c.Configs), Factor: c.Factor, CreatedMs: c.CreatedMs}
 	return img.extend(t, c.FirstShard, c.NewShards, c.Shards, result)
 }
@@ -261,8 +264,8 @@ func (c *SetTopicConfigs) apply(img *Image, _ *Result) *Error {
 	if len(changed.Configs) == 0 {
 		changed.Configs = nil
 	}
-	if n := len(changed.Configs); n > topicConfigsMax {
-		return refuse(InvalidRequest, "topic %q would have %s; at most %d", t.Name, plural(n, "config"), topicConfigsMax)
+	if err := checkConfigs(t.Name, changed.Configs); err != nil {
+		return err
 	}
 	if maps.Equal(changed.Configs, t.Configs) {
 		return nil
@@ -272,8 +275,23 @@ func (c *SetTopicConfigs) apply(img *Image, _ *Result) *Error {
 	return nil
 }
 
-// topicConfigsMax bounds what a topic's configs can grow to.
-const topicConfigsMax = 1000
+// topicConfigsMax and topicConfigsBytesMax bound what a topic's configs can grow
+// to: a topic is one record of a snapshot.
+const (
+	topicConfigsMax      = 1000
+	topicConfigsBytesMax = 1 << 20
+)
+
+func checkConfigs(topic string, configs map[string]string) *Error {
+	bytes := 0
+	for name, value := range configs { // a sum knows no order
+		bytes += len(name) + len(value)
+	}
+	if len(configs) > topicConfigsMax || bytes > topicConfigsBytesMax {
+		return refuse(InvalidRequest, "topic %q would have %s of %d bytes; at most %d of %d", topic, plural(len(configs), "config"), bytes, topicConfigsMax, topicConfigsBytesMax)
+	}
+	return nil
+}
 
 // String returns what the command does, for a log line.
 func (c *CreateTopic) String() string {

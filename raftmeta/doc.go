@@ -75,6 +75,7 @@
 //	19 SetTopicConfigs      topic:id version:number set:configs delete:[string]
 //	32 MoveShard            shard:number version:number voters:[number] observers:[number]
 //	33 AdvanceMove          shard:number version:number replica:number state:byte
+//	                        (0 voter, 5 leaving, 7 gone)
 //	34 CompleteMove         shard:number version:number
 //	35 SetPreferredLeaders  shard:number version:number nodes:[number]
 //	48 AllocateProducerIDs  node:number epoch:number
@@ -95,7 +96,8 @@
 //	            max version:number flags:byte(1 fenced, 2 draining, 4 removed)
 //	 3 shard    shard:number kind:byte topic:id factor:number initial:[number]
 //	            replicas:[node:number replica:number state:byte] preferred:[number]
-//	            target:[number] observers:[number] next replica:number version:number
+//	            target:[number] observers:[number] before:[number] next replica:number
+//	            version:number
 //	 4 topic    name:string topic:id internal:flag configs factor:number
 //	            created:signed partitions:[partition:number shard:number] version:number
 //	 5 end      -

@@ -87,7 +87,7 @@ func (s *Shard) valid(img *Image) string {
 		if !slices.Equal(voters, s.Target) {
 			return fmt.Sprintf("voters to be on %v, target %v", voters, s.Target)
 		}
-	} else if s.Observers != nil || s.Factor != len(s.Preferred) {
+	} else if s.Observers != nil || s.Before != nil || s.Factor != len(s.Preferred) {
 		return fmt.Sprintf("observers %v, factor %d, preferred %v", s.Observers, s.Factor, s.Preferred)
 	}
 	return ""

@@ -41,10 +41,11 @@ func (g *groups) group(s *Shard) *group {
 	return gr
 }
 
-// alive reports whether a replica runs.
+// alive reports whether a replica runs: the image says that its living node
+// should have it run.
 func (g *groups) alive(s *Shard, gr *group, id ReplicaID) bool {
-	r, ok := s.Replica(id)
-	return !g.dead[gr.node[id]] && (!ok || r.State != ReplicaLost)
+	r, ok := s.On(gr.node[id])
+	return ok && r.ID == id && !g.dead[gr.node[id]]
 }
 
 // majority reports whether the voters that run can decide.
@@ -112,7 +113,7 @@ func (g *groups) step(id ShardID) bool {
 		if !slices.Contains(gr.members.Observers, r.ID) {
 			c.t.Fatalf("shard %d: replica %d is promoted and no observer", id, r.ID)
 		}
-		if g.dead[r.Node] {
+		if !g.alive(s, gr, r.ID) {
 			return false // never catches up
 		}
 		gr.members.Observers = slices.DeleteFunc(gr.members.Observers, func(o ReplicaID) bool { return o == r.ID })

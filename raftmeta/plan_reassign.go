@@ -107,23 +107,16 @@ func reassign(img *Image, s *Shard, requests []Reassignment, indexes []int, aske
 	return s.to(slices.Clone(first.Replicas)), nil
 }
 
-// cancel returns the move back to the nodes that had the voters.
+// cancel returns the move back to the nodes that had the voters. Replicas that
+// are gone meanwhile come back under new ids.
 func cancel(img *Image, s *Shard) (*MoveShard, error) {
 	if !s.Moving() {
 		return nil, refuse(NotMoving, "shard %d is not moving", s.ID)
 	}
-	var nodes []NodeID
-	for _, r := range s.Replicas {
-		// A voter on a node that is to have one was there before, or has come
-		// already; of those only as many as there were are kept, the oldest. One that
-		// was lost, or is past staying, is replaced where it was.
-		had := r.State == ReplicaVoter || !r.State.Stays()
-		if b := img.Broker(r.Node); had && b != nil && !b.Removed && !slices.Contains(nodes, r.Node) && len(nodes) < s.Factor {
-			nodes = append(nodes, r.Node)
+	for _, node := range s.Before {
+		if _, err := img.present(node); err != nil {
+			return nil, refuse(err.Code, "shard %d cannot go back: %s", s.ID, err.Message)
 		}
 	}
-	if len(nodes) < s.Factor {
-		return nil, refuse(InvalidRequest, "shard %d has not enough replicas left of those that it had", s.ID)
-	}
-	return s.to(replace(s.Preferred, nodes)), nil
+	return s.to(slices.Clone(s.Before)), nil
 }

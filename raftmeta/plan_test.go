@@ -213,7 +213,7 @@ func TestReassignment(t *testing.T) {
 	whole := []Reassignment{on("a", 0, 4, 2), on("b", 0, 4, 2), on("b", 2, 4, 2)}
 	moves, _ = PlanReassignment(c.img(), whole)
 	propose(c, moves)
-	for range 4 {
+	for range 4 { // one replica is gone already
 		g.step(first)
 	}
 	for i := range whole {
@@ -226,7 +226,7 @@ func TestReassignment(t *testing.T) {
 	propose(c, moves)
 	g.finish()
 	s := c.img().Shard(first)
-	if s.Moving() || s.Factor != 3 || !slices.Equal(slices.Sorted(slices.Values(s.Preferred)), slices.Sorted(slices.Values(before))) {
+	if s.Moving() || s.Factor != 3 || !slices.Equal(s.Preferred, before) {
 		t.Errorf("after a cancelled move: %+v, before on %v", s, before)
 	}
 }
@@ -365,5 +365,74 @@ func TestFoundersFirst(t *testing.T) {
 	c.join(3, "")
 	if m := PlanMetadata(c.img()); m != nil {
 		t.Errorf("it moves: %+v", m)
+	}
+}
+
+// TestNewRack sees that a rack that comes gets one replica of each shard.
+func TestNewRack(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 4, "a", "b")
+	g := newGroups(c)
+	c.create("orders", 6, 3, nil)
+	c.join(5, "c")
+	moves := PlanBalance(c.img())
+	if len(moves) != 6 {
+		t.Errorf("%d shards move, want 6", len(moves))
+	}
+	propose(c, moves)
+	g.finish()
+	c.checkRacks()
+	if again := PlanBalance(c.img()); len(again) != 0 {
+		t.Errorf("it moves on: %+v", again[0])
+	}
+}
+
+func TestReplicationFactor(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 4)
+	g := newGroups(c)
+	c.create("orders", 1, 2, nil)
+	for _, tt := range []struct {
+		shard  ShardID
+		factor int
+		code   Code
+	}{
+		{99, 2, UnknownShard}, {MetadataShard, 3, InvalidRequest}, {FirstShard, 0, InvalidRequest}, {FirstShard, 65, InvalidRequest}, {FirstShard, 5, NotEnoughBrokers},
+	} {
+		if _, err := PlanReplicationFactor(c.img(), tt.shard, tt.factor); !errors.Is(err, tt.code) {
+			t.Errorf("shard %d to %d: got %v, want %v", tt.shard, tt.factor, err, tt.code)
+		}
+	}
+	for _, factor := range []int{4, 1, 3} {
+		old := c.img().Shard(FirstShard).Preferred
+		m, err := PlanReplicationFactor(c.img(), FirstShard, factor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.must(m)
+		if _, err := PlanReplicationFactor(c.img(), FirstShard, 2); !errors.Is(err, MoveInProgress) {
+			t.Errorf("while it moves: %v", err)
+		}
+		g.finish()
+		s := c.img().Shard(FirstShard)
+		if s.Factor != factor || len(s.Replicas) != factor {
+			t.Errorf("factor %d: %+v", factor, s)
+		}
+		for _, n := range s.Preferred[:min(factor, len(old))] {
+			if !slices.Contains(old, n) {
+				t.Errorf("from %v to %v", old, s.Preferred)
+			}
+		}
+	}
+	// New partitions go to shards of the factor that the topic has now.
+	cmd, err := PlanAddPartitions(c.img(), "orders", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.must(cmd)
+	for _, p := range c.img().Topic("orders").Partitions {
+		if s := c.img().Shard(p.Shard); s.Factor != 3 {
+			t.Errorf("partition %d has factor %d", p.ID, s.Factor)
+		}
 	}
 }

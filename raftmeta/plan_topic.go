@@ -54,8 +54,9 @@ func PlanCreateTopic(img *Image, req CreateTopicRequest) (*CreateTopic, error) {
 		return nil, refuse(InvalidRequest, "%s: %d partitions is not within 1 and %d", what, req.Partitions, TopicPartitionsMax)
 	case factor < 1 || factor > replicationFactorMax:
 		return nil, refuse(InvalidRequest, "%s: replication factor %d is not within 1 and %d", what, factor, replicationFactorMax)
-	case len(req.Configs) > topicConfigsMax:
-		return nil, refuse(InvalidRequest, "%s: %s; at most %d", what, plural(len(req.Configs), "config"), topicConfigsMax)
+	}
+	if err := checkConfigs(req.Name, req.Configs); err != nil {
+		return nil, err
 	}
 	made, shards, err := assign(img, what, TopicID{}, req.Configs, factor, req.Partitions)
 	if err != nil {

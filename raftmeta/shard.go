@@ -30,6 +30,9 @@ type Shard struct {
 	// shard is moving.
 	Target    []NodeID
 	Observers []NodeID
+	// Before is what Preferred was before the move, nil unless the shard is moving:
+	// a move that is cancelled goes back there.
+	Before []NodeID
 	// NextReplica is the id of the next replica: ids are never used again.
 	NextReplica ReplicaID
 
@@ -43,7 +46,7 @@ type Shard struct {
 // ShardKind is what a shard is for.
 type ShardKind uint8
 
-// The kinds of shards.
+// The kinds of shards. The numbers are stored.
 const (
 	ShardMetadata  ShardKind = iota // the metadata itself
 	ShardShared                     // partitions of any topic with its replication factor
@@ -74,7 +77,7 @@ type Replica struct {
 // ReplicaState is what a replica is in its group.
 type ReplicaState uint8
 
-// The states of a replica.
+// The states of a replica. The numbers are stored.
 const (
 	// ReplicaVoter votes.
 	ReplicaVoter ReplicaState = iota
@@ -93,6 +96,10 @@ const (
 	// be started, and has to be removed.
 	ReplicaLost
 	replicaStates
+
+	// ReplicaGone is no state of a replica of a shard: it is what AdvanceMove says
+	// of one that is not in the Raft group any more.
+	ReplicaGone = replicaStates
 )
 
 // String returns the state in lower case.
@@ -112,6 +119,8 @@ func (s ReplicaState) String() string {
 		return "leaving"
 	case ReplicaLost:
 		return "lost"
+	case ReplicaGone:
+		return "gone"
 	}
 	return fmt.Sprintf("ReplicaState(%d)", uint8(s))
 }
@@ -147,13 +156,14 @@ func (s *Shard) Replica(id ReplicaID) (Replica, bool) {
 	return s.Replicas[i], true
 }
 
-// On returns the shard's replica on the node that should run: the one that
-// stays, if there are two; false when there is none, or only a lost one.
+// On returns the shard's replica on the node that should run there; false when
+// there is none, or only a lost one. One that is to go runs until it is known to
+// be out of the group, and only then the one that replaces it on the same node.
 func (s *Shard) On(node NodeID) (Replica, bool) {
 	var found Replica
 	ok := false
 	for _, r := range s.Replicas {
-		if r.Node == node && r.State.Runs() && (!ok || r.State.Stays()) {
+		if r.Node == node && r.State.Runs() && (!ok || found.State.Stays()) {
 			found, ok = r, true
 		}
 	}
@@ -205,6 +215,7 @@ func (s *Shard) encode(e *encoder) {
 	numbers(e, s.Preferred)
 	numbers(e, s.Target)
 	numbers(e, s.Observers)
+	numbers(e, s.Before)
 	e.uvarint(uint64(s.NextReplica))
 	e.uvarint(s.Version)
 }
@@ -227,6 +238,7 @@ func decodeShard(d *decoder) *Shard {
 		Preferred:   takeNumbers[NodeID](d),
 		Target:      takeNumbers[NodeID](d),
 		Observers:   takeNumbers[NodeID](d),
+		Before:      takeNumbers[NodeID](d),
 		NextReplica: takeNumber[ReplicaID](d),
 		Version:     d.uvarint(),
 	}

@@ -100,7 +100,10 @@ func NextStep(s *Shard, m Membership) Step {
 	}
 	blocked := false
 	for _, r := range s.Replicas {
-		if (r.State == ReplicaLost || r.State == ReplicaLeaving) && m.Has(r.ID) {
+		if r.State == ReplicaLost || r.State == ReplicaLeaving {
+			if !m.Has(r.ID) {
+				return propose(r, ReplicaGone)
+			}
 			if !m.spares(s, r.ID) {
 				blocked = true
 				continue
@@ -191,11 +194,11 @@ func (s *Shard) dispensable(m Membership, waiting bool) (Replica, bool) {
 }
 
 // successor returns the replica that should lead instead of the leader: the
-// first in the preferred order that votes and stays.
+// first in the preferred order that votes, answers and stays.
 func (s *Shard) successor(m Membership) (Replica, bool) {
 	for _, node := range s.Preferred {
 		for _, r := range s.Replicas {
-			if r.Node == node && r.ID != m.Leader && r.State.Stays() && slices.Contains(m.Voters, r.ID) {
+			if r.Node == node && r.ID != m.Leader && r.State.Stays() && slices.Contains(m.Voters, r.ID) && !slices.Contains(m.Down, r.ID) {
 				return r, true
 			}
 		}
