@@ -107,6 +107,14 @@ type GroupsConfig struct {
 	// MaxMembers bounds the members of a group (group.consumer.max.size). Default
 	// 1,000.
 	MaxMembers int
+	// InitialRebalanceDelay is how long an empty group of the classic protocol waits for
+	// more members after the first joined (group.initial.rebalance.delay.ms). Default 3 s;
+	// negative means not at all.
+	InitialRebalanceDelay time.Duration
+	// MinSessionTimeout and MaxSessionTimeout bound the session timeout that a member of
+	// the classic protocol may ask for (group.min.session.timeout.ms,
+	// group.max.session.timeout.ms). Defaults 6 s and 30 minutes.
+	MinSessionTimeout, MaxSessionTimeout time.Duration
 	// OffsetsRetention is for how long an empty group's offsets are kept
 	// (offsets.retention.minutes). Default 7 days.
 	OffsetsRetention time.Duration
@@ -178,6 +186,10 @@ func (c Config) validate() error {
 		return bad("Groups.HeartbeatInterval", c.Groups.HeartbeatInterval.String(), "must not be negative")
 	case c.Groups.MaxMembers < 0:
 		return bad("Groups.MaxMembers", strconv.Itoa(c.Groups.MaxMembers), "must not be negative")
+	case c.Groups.MinSessionTimeout < 0:
+		return bad("Groups.MinSessionTimeout", c.Groups.MinSessionTimeout.String(), "must not be negative")
+	case c.Groups.MaxSessionTimeout < 0:
+		return bad("Groups.MaxSessionTimeout", c.Groups.MaxSessionTimeout.String(), "must not be negative")
 	case c.Groups.OffsetsRetention < 0:
 		return bad("Groups.OffsetsRetention", c.Groups.OffsetsRetention.String(), "must not be negative")
 	}

@@ -1,11 +1,13 @@
 package leat
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -95,6 +97,11 @@ func (c GroupsConfig) options(l *Log, t *Topic) coordinator.Options {
 		OffsetsRetention:  c.OffsetsRetention,
 		MinSessionTimeout: sessionTimeoutMin,
 		MaxSessionTimeout: sessionTimeoutMax,
+		Classic: coordinator.ClassicOptions{
+			MinSessionTimeout:     c.MinSessionTimeout,
+			MaxSessionTimeout:     c.MaxSessionTimeout,
+			InitialRebalanceDelay: c.InitialRebalanceDelay,
+		},
 	}
 	if t == nil {
 		return o
@@ -198,10 +205,20 @@ func (c GroupsConfig) validate() error {
 		return &ConfigError{Property: "Groups.HeartbeatInterval", Value: beat.String(),
 			Rule: fmt.Sprintf("must be less than the session timeout, %v", session)}
 	}
+	lo, hi := cmp.Or(c.MinSessionTimeout, classicSessionTimeoutMin), cmp.Or(c.MaxSessionTimeout, classicSessionTimeoutMax)
+	switch {
+	case lo < time.Millisecond || lo > hi:
+		return &ConfigError{Property: "Groups.MinSessionTimeout", Value: lo.String(),
+			Rule: fmt.Sprintf("must be from 1 ms to MaxSessionTimeout, %v", hi)}
+	case hi > math.MaxInt32*time.Millisecond:
+		return &ConfigError{Property: "Groups.MaxSessionTimeout", Value: hi.String(), Rule: "must be at most 24 days"}
+	}
 	return nil
 }
 
 const (
 	defaultSessionTimeout    = 45 * time.Second
 	defaultHeartbeatInterval = 5 * time.Second
+	classicSessionTimeoutMin = 6 * time.Second
+	classicSessionTimeoutMax = 30 * time.Minute
 )

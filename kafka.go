@@ -107,6 +107,7 @@ func (l *Log) newKafkaServer(ctx context.Context, opts []KafkaOption) (*kafkaSer
 		}
 	}
 	cluster := kafka.Cluster{ID: id, Controller: standaloneNode, Nodes: []kafka.Node{{ID: standaloneNode}}}
+	o.Meter = l.kafkaMeter()
 	server, err := kafka.NewServer(&kafkaBackend{log: l, cluster: cluster}, o)
 	if err != nil {
 		return nil, fmt.Errorf("leat: %w", err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/leatlog/leat/internal/base"
 	"github.com/leatlog/leat/internal/store"
+	"github.com/leatlog/leat/kafka"
 )
 
 // Metrics is what a Log did since it was opened, and what it holds. Its counters
@@ -26,6 +27,7 @@ type Metrics struct {
 	Retention  RetentionMetrics
 	Compaction CompactionMetrics
 	Storage    StorageMetrics
+	Kafka      KafkaMetrics
 }
 
 // ProduceMetrics is about what was appended and the producers that did.
@@ -167,6 +169,7 @@ func (l *Log) Metrics() Metrics {
 			Errors:         l.metrics.compaction.errors.Load(),
 		},
 	}
+	m.Kafka.countKafka(l.metrics.kafka.Load())
 	l.catalog.count(&m)
 	for _, c := range l.openChildren() {
 		if c, ok := c.(interface{ count(m *Metrics) }); ok {
@@ -245,6 +248,8 @@ type logMetrics struct {
 
 	retention  workMetrics
 	compaction compactionCounters
+
+	kafka atomic.Pointer[kafka.Meter] // nil until there is a listener
 }
 
 // workMetrics counts background work.

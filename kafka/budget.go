@@ -18,6 +18,49 @@ type waiter struct {
 	ready chan struct{} // closed under mu when n was taken
 }
 
+// share is the part of a budget that one address may use: no more than addr has, so
+// that the others find something.
+type share struct{ addr, all *budget }
+
+// try is budget.try.
+func (s share) try(n int64) bool {
+	n = min(n, s.addr.total)
+	if !s.addr.try(n) {
+		return false
+	}
+	if !s.all.try(n) {
+		s.addr.release(n)
+		return false
+	}
+	return true
+}
+
+// acquire is budget.acquire; who waits for the own address does not stand in the line
+// of all.
+func (s share) acquire(ctx context.Context, n int64) (int64, error) {
+	n, err := s.addr.acquire(ctx, n)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := s.all.acquire(ctx, n); err != nil {
+		s.addr.release(n)
+		return 0, err
+	}
+	return n, nil
+}
+
+func (s share) release(n int64) {
+	s.all.release(n)
+	s.addr.release(n)
+}
+
+// used returns how much is taken.
+func (b *budget) used() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.total - b.free
+}
+
 func newBudget(total int64) *budget { return &budget{free: total, total: total} }
 
 // try takes n bytes if they are there and nobody waits for some.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -36,6 +37,8 @@ type conn struct {
 	in     *bufio.Reader
 	client Client
 
+	requests, answers share // of the server's memory
+
 	ctx    context.Context
 	cancel context.CancelFunc
 	once   sync.Once
@@ -50,7 +53,11 @@ type conn struct {
 type answer struct {
 	ready chan struct{} // closed when build may be called; nil: at once
 	build func() net.Buffers
-	held  int64 // of Server.answers, released when it is written
+	held  int64 // of conn.answers, released when it is written
+
+	api    *apiMeter // nil: it is not counted
+	begun  time.Time // when the request was read
+	failed bool      // set by build at the latest
 }
 
 func newConn(s *Server, nc net.Conn, host string) *conn {
@@ -59,9 +66,10 @@ func newConn(s *Server, nc net.Conn, host string) *conn {
 	return c
 }
 
-// close makes the connection end; it does not wait.
-func (c *conn) close() {
+// close makes the connection end; it does not wait. The first reason counts.
+func (c *conn) close(why Reason) {
 	c.once.Do(func() {
+		c.server.meter.closed[why].Add(1)
 		c.cancel()
 		_ = c.raw.Close() // its reader and writer learn of it
 	})
@@ -69,8 +77,8 @@ func (c *conn) close() {
 
 // run serves the connection until it ends.
 func (c *conn) run() {
-	defer c.close()
 	if err := c.handshake(); err != nil {
+		c.close(ClosedTLS)
 		c.server.opts.Logger.Debug("kafka: TLS handshake failed", "client", c.client.Host, "err", err)
 		return
 	}
@@ -88,14 +96,42 @@ func (c *conn) run() {
 			c.server.opts.Logger.Debug("kafka: connection closed", "client", c.client.Host, "client_id", c.client.ID, "err", err)
 		}
 		if !errors.Is(err, io.EOF) {
-			c.close()
+			c.close(c.reason(err))
 		}
 	}
 	// A client that sent its last request, and said so, still gets its answers.
 	<-written
-	c.close()
+	c.close(ClosedByClient)
 	c.server.sessions.drop(c)
 	c.wg.Wait()
+}
+
+// errPanic is a handler's, errNoMemory a budget's, and errIdle a client's that has sent
+// nothing for long.
+var (
+	errPanic    = errors.New("kafka: a request panicked")
+	errNoMemory = errors.New("no memory within Limits.RequestTimeout (Limits.MemoryBytes, Limits.MemoryBytesPerAddr)")
+	errIdle     = errors.New("no request came in time (Limits.IdleTimeout)")
+)
+
+// reason tells why reading ended.
+func (c *conn) reason(err error) Reason {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, errMalformed):
+		return ClosedMalformed
+	case errors.Is(err, errPanic):
+		return ClosedByOurFailure
+	case c.server.ctx.Err() != nil:
+		return ClosedListener
+	case errors.Is(err, errNoMemory):
+		return ClosedNoMemory
+	case errors.Is(err, errIdle):
+		return ClosedIdle
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return ClosedSlow
+	}
+	return ClosedNetwork
 }
 
 func (c *conn) handshake() error {
@@ -117,14 +153,14 @@ func (c *conn) read() (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.server.opts.Logger.Error("kafka: a request panicked", "client", c.client.Host, "panic", r, "stack", string(debug.Stack()))
-			err = fmt.Errorf("panic: %v", r)
+			err = fmt.Errorf("%w: %v", errPanic, r)
 		}
 	}()
 	wait := c.server.limits.RequestTimeout // the first request is due sooner
 	for {
 		frame, held, err := c.readFrame(wait)
 		if err != nil {
-			c.server.requests.release(held)
+			c.requests.release(held)
 			return err
 		}
 		wait = c.server.limits.IdleTimeout
@@ -141,6 +177,9 @@ func (c *conn) readFrame(wait time.Duration) (frame []byte, held int64, err erro
 		return nil, 0, err
 	}
 	if _, err := c.in.Peek(1); err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = errIdle
+		}
 		return nil, 0, err
 	}
 	if err := c.net.SetReadDeadline(time.Now().Add(c.server.limits.RequestTimeout)); err != nil {
@@ -157,14 +196,14 @@ func (c *conn) readFrame(wait time.Duration) (frame []byte, held int64, err erro
 	// In all, a frame may not be slower than a piece each second.
 	end := time.Now().Add(c.server.limits.RequestTimeout + time.Duration(n/pieceBytes)*time.Second)
 	capacity := min(n, frameBytesFirst)
-	if held, err = c.acquire(c.server.requests, capacity); err != nil {
+	if held, err = c.acquire(c.requests, capacity); err != nil {
 		return nil, 0, err
 	}
 	frame = make([]byte, 0, capacity)
 	for int64(len(frame)) < n {
 		if len(frame) == cap(frame) {
 			capacity = min(n, frameGrowth*int64(cap(frame)))
-			more, err := c.acquire(c.server.requests, capacity-int64(cap(frame)))
+			more, err := c.acquire(c.requests, capacity-int64(cap(frame)))
 			if err != nil {
 				return nil, held, err
 			}
@@ -184,6 +223,7 @@ func (c *conn) readFrame(wait time.Duration) (frame []byte, held int64, err erro
 		}
 		frame = frame[:len(frame)+len(piece)]
 	}
+	c.server.meter.bytesIn.Add(4 + n)
 	return frame, held, nil
 }
 
@@ -196,7 +236,8 @@ func cutShort(err error) error {
 }
 
 // acquire waits for memory, for as long as a client may take for its part.
-func (c *conn) acquire(b *budget, n int64) (int64, error) {
+func (c *conn) acquire(b share, n int64) (int64, error) {
+	n = min(n, b.addr.total)
 	if b.try(n) {
 		return n, nil
 	}
@@ -204,7 +245,7 @@ func (c *conn) acquire(b *budget, n int64) (int64, error) {
 	defer cancel()
 	got, err := b.acquire(ctx, n)
 	if err != nil {
-		return 0, fmt.Errorf("no memory for %d bytes within Limits.RequestTimeout (Limits.MemoryBytes): %w", n, err)
+		return 0, fmt.Errorf("%w: %d bytes: %w", errNoMemory, n, err)
 	}
 	return got, nil
 }
@@ -215,9 +256,10 @@ func (c *conn) handle(frame []byte, held int64) (err error) {
 	release := true
 	defer func() {
 		if release {
-			c.server.requests.release(held)
+			c.requests.release(held)
 		}
 	}()
+	begun := time.Now()
 	r, err := parseRequest(frame)
 	if err != nil {
 		return err
@@ -228,15 +270,16 @@ func (c *conn) handle(frame []byte, held int64) (err error) {
 	if r.api == nil {
 		return fmt.Errorf("%w: API key %d is not served", errMalformed, r.key)
 	}
+	r.begun = begun
 	if !r.supported {
 		if r.api.key == kmsg.ApiVersions {
 			r.version = 0 // in which every client can read what is there
-			return c.send(&answer{build: func() net.Buffers { return net.Buffers{r.encode(unsupportedVersions())} }})
+			return c.send(&r, &answer{failed: true, build: func() net.Buffers { return net.Buffers{r.encode(unsupportedVersions())} }})
 		}
 		return fmt.Errorf("%w: %s has versions %d to %d here, not %d", errMalformed, r.api.key.Name(), r.api.min, r.api.max, r.version)
 	}
 	if r.elements > 0 {
-		more, err := c.acquire(c.server.requests, int64(r.elements)*elementBytes)
+		more, err := c.acquire(c.requests, int64(r.elements)*elementBytes)
 		if err != nil {
 			return err
 		}
@@ -257,21 +300,23 @@ func (c *conn) handle(frame []byte, held int64) (err error) {
 	if c.ctx.Err() != nil {
 		return c.ctx.Err() // the answer would tell of that, and not of the request
 	}
+	bad := failed(r.api.key, resp)
 	encoded := r.encode(resp)
-	kept, err := c.acquire(c.server.answers, int64(len(encoded)))
+	kept, err := c.acquire(c.answers, int64(len(encoded)))
 	if err != nil {
 		return err
 	}
-	return c.send(&answer{build: func() net.Buffers { return net.Buffers{encoded} }, held: kept})
+	return c.send(&r, &answer{build: func() net.Buffers { return net.Buffers{encoded} }, held: kept, failed: bad})
 }
 
 // send gives the writer an answer. It waits while too many are not read.
-func (c *conn) send(a *answer) error {
+func (c *conn) send(r *request, a *answer) error {
+	a.api, a.begun = &c.server.meter.apis[r.api.key], r.begun
 	select {
 	case c.out <- a:
 		return nil
 	case <-c.ctx.Done():
-		c.server.answers.release(a.held)
+		c.answers.release(a.held)
 		return c.ctx.Err()
 	}
 }
@@ -284,12 +329,17 @@ func (c *conn) write() {
 		}
 		if c.ctx.Err() == nil {
 			if bufs := a.build(); bufs == nil {
-				c.close() // nothing can be said, and the client has to learn that it failed
+				c.close(ClosedUnsaid) // nothing can be said, and the client has to learn that it failed
 			} else if err := c.writeBuffers(bufs); err != nil {
-				c.close()
+				why := ClosedNetwork
+				if errors.Is(err, os.ErrDeadlineExceeded) {
+					why = ClosedSlow
+				}
+				c.close(why)
 			}
+			a.api.observe(time.Since(a.begun), a.failed)
 		}
-		c.server.answers.release(a.held)
+		c.answers.release(a.held)
 	}
 }
 
@@ -311,7 +361,9 @@ func (c *conn) writeBuffers(bufs net.Buffers) error {
 		if err := c.net.SetWriteDeadline(time.Now().Add(c.server.limits.RequestTimeout)); err != nil {
 			return err
 		}
-		if _, err := piece.WriteTo(c.net); err != nil {
+		n64, err := piece.WriteTo(c.net)
+		c.server.meter.bytesOut.Add(n64)
+		if err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"net"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -56,7 +57,7 @@ type fetcher struct {
 func (c *conn) fetch(r *request, req *kmsg.FetchRequest) error {
 	session, incremental, code := c.server.sessions.begin(c, req)
 	if code != None {
-		return c.send(&answer{build: func() net.Buffers { return encodeFetch(c, r, code, 0, nil) }})
+		return c.send(r, &answer{failed: true, build: func() net.Buffers { return encodeFetch(c, r, code, 0, nil) }})
 	}
 	id := int32(0)
 	if session != nil {
@@ -81,7 +82,8 @@ func (c *conn) fetch(r *request, req *kmsg.FetchRequest) error {
 	if session != nil {
 		session.tell(f.parts, incremental)
 	}
-	return c.send(&answer{build: func() net.Buffers { return encodeFetch(c, r, None, id, f.parts) }, held: held})
+	bad := slices.ContainsFunc(f.parts, func(one fetched) bool { return one.code != None })
+	return c.send(r, &answer{build: func() net.Buffers { return encodeFetch(c, r, None, id, f.parts) }, held: held, failed: bad})
 }
 
 // wantedParts returns the partitions that a request names, in its order.
@@ -221,11 +223,11 @@ func (f *fetcher) await(minBytes int, wait time.Duration) (held int64, err error
 	defer f.unwatch(&wake)
 	for {
 		// What is read from disk takes memory: first ask for it.
-		if held, err = c.acquire(c.server.answers, int64(f.limit)); err != nil {
+		if held, err = c.acquire(c.answers, int64(f.limit)); err != nil {
 			return 0, err
 		}
 		total, urgent := f.readAll()
-		c.server.answers.release(max(0, held-int64(total)))
+		c.answers.release(max(0, held-int64(total)))
 		held = min(held, int64(total))
 		if urgent || total >= minBytes {
 			return held, nil
@@ -234,7 +236,7 @@ func (f *fetcher) await(minBytes int, wait time.Duration) (held int64, err error
 			f.refuseAhead()
 			return held, nil
 		}
-		c.server.answers.release(held)
+		c.answers.release(held)
 		if timer == nil {
 			timer = c.server.backend.Clock().NewTimer(wait)
 			defer timer.Stop()

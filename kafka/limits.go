@@ -25,6 +25,10 @@ type Limits struct {
 	// (queued.max.request.bytes), and as much again the answers. It is at least
 	// RequestBytes and FetchBytes. Default 256 MiB.
 	MemoryBytes int64
+	// MemoryBytesPerAddr is how much of it the connections from one address may use
+	// together. At least RequestBytes and FetchBytes, at most MemoryBytes. Default half of
+	// MemoryBytes, or as much as a request needs.
+	MemoryBytesPerAddr int64
 	// FetchSessions bounds the fetch sessions of all clients
 	// (max.incremental.fetch.session.cache.slots), and FetchSessionPartitions the
 	// partitions in all of them. A client that finds no room names all of its
@@ -57,6 +61,9 @@ func (l Limits) withDefaults() Limits {
 	if l.MemoryBytes == 0 {
 		l.MemoryBytes = max(256<<20, int64(l.RequestBytes), int64(l.FetchBytes))
 	}
+	if l.MemoryBytesPerAddr == 0 {
+		l.MemoryBytesPerAddr = max(l.MemoryBytes/2, int64(l.RequestBytes), int64(l.FetchBytes))
+	}
 	if l.IdleTimeout == 0 {
 		l.IdleTimeout = 10 * time.Minute
 	}
@@ -87,6 +94,8 @@ func (l Limits) validate() error {
 		return &LimitError{"InFlight", "must be from 1 to 10,000"}
 	case l.MemoryBytes < int64(max(l.RequestBytes, l.FetchBytes)):
 		return &LimitError{"MemoryBytes", "must be at least RequestBytes and FetchBytes"}
+	case l.MemoryBytesPerAddr < int64(max(l.RequestBytes, l.FetchBytes)) || l.MemoryBytesPerAddr > l.MemoryBytes:
+		return &LimitError{"MemoryBytesPerAddr", "must be at least RequestBytes and FetchBytes, and at most MemoryBytes"}
 	case l.FetchSessions < 1 || l.FetchSessions > 1_000_000:
 		return &LimitError{"FetchSessions", "must be from 1 to 1,000,000"}
 	case l.FetchSessionPartitions < 1:

@@ -42,7 +42,7 @@ func (c *conn) produce(r *request, req *kmsg.ProduceRequest, frame []byte, held 
 	handed := false
 	defer func() {
 		if !handed {
-			c.server.requests.release(held)
+			c.requests.release(held)
 		}
 	}()
 	var all []produced
@@ -83,6 +83,7 @@ func (c *conn) produce(r *request, req *kmsg.ProduceRequest, frame []byte, held 
 	var failed error
 	a.build = func() net.Buffers {
 		ok := c.finishProduce(req.Version, all, failed)
+		a.failed = !ok
 		c.addEndpoints(resp)
 		if req.Acks == 0 {
 			if !ok {
@@ -94,9 +95,9 @@ func (c *conn) produce(r *request, req *kmsg.ProduceRequest, frame []byte, held 
 	}
 	if len(appends) == 0 {
 		close(a.ready)
-		return c.send(a)
+		return c.send(r, a)
 	}
-	if err := c.send(a); err != nil {
+	if err := c.send(r, a); err != nil {
 		return err
 	}
 	var once sync.Once
@@ -114,7 +115,7 @@ func (c *conn) produce(r *request, req *kmsg.ProduceRequest, frame []byte, held 
 	timeout := max(time.Duration(req.TimeoutMillis)*time.Millisecond, 0)
 	handed = true
 	c.wg.Go(func() {
-		defer c.server.requests.release(held)
+		defer c.requests.release(held)
 		finish(c.server.backend.Append(c.ctx, appends, timeout, hooks))
 	})
 	<-enqueued

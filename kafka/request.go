@@ -3,6 +3,7 @@ package kafka
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -16,6 +17,7 @@ type request struct {
 	supported     bool   // the version is
 	body          []byte
 	elements      int
+	begun         time.Time // when it was read
 }
 
 // parseRequest reads the header of a frame and checks the body, so that it can be

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"sync"
 	"time"
@@ -34,6 +35,8 @@ type Options struct {
 	Limits Limits
 	// Logger receives diagnostics; nil means none.
 	Logger *slog.Logger
+	// Meter counts; nil means one of this listener's own.
+	Meter *Meter
 }
 
 // Server serves the connections of one listener.
@@ -45,6 +48,7 @@ type Server struct {
 	host    string // advertised; empty: ask the connection
 	port    int32
 
+	meter    *Meter
 	requests *budget // what frames and their decoded form take
 	sessions *sessions
 	answers  *budget // what answers take that are not read yet
@@ -52,6 +56,7 @@ type Server struct {
 	// keeps its buffer, of recordbatch.DefaultMaxDecompressedBytes at most.
 	unpack chan *recordbatch.Decompressor
 
+	labels context.Context // for profiles
 	ctx    context.Context // of all connections
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup // connections
@@ -60,7 +65,13 @@ type Server struct {
 	closing bool
 	ln      net.Listener
 	conns   map[*conn]struct{}
-	perAddr map[string]int
+	perAddr map[string]*addrState
+}
+
+// addrState is what the connections from one address share.
+type addrState struct {
+	conns             int // guarded by Server.mu
+	requests, answers *budget
 }
 
 // errServerClosed is why the requests of a server that is closed end.
@@ -69,11 +80,14 @@ var errServerClosed = errors.New("kafka: the listener is closed")
 // NewServer returns a server that has not begun. The error is a *LimitError or
 // about the address to advertise.
 func NewServer(b Backend, o Options) (*Server, error) {
+	if o.Meter == nil {
+		o.Meter = new(Meter)
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{backend: b, self: b.NodeID(), opts: o, limits: o.Limits.withDefaults(),
-		conns: make(map[*conn]struct{}), perAddr: make(map[string]int)}
+	s := &Server{backend: b, self: b.NodeID(), meter: o.Meter, opts: o, limits: o.Limits.withDefaults(),
+		conns: make(map[*conn]struct{}), perAddr: make(map[string]*addrState)}
 	if err := s.limits.validate(); err != nil {
 		return nil, err
 	}
@@ -141,6 +155,7 @@ func (s *Server) begin(ln net.Listener) error {
 		return errors.New("kafka: Serve was called before")
 	}
 	s.ln = ln
+	s.labels = pprof.WithLabels(context.Background(), pprof.Labels("leat", "kafka connection", "listener", ln.Addr().String()))
 	if s.host == "" {
 		if a, ok := ln.Addr().(*net.TCPAddr); ok && !a.IP.IsUnspecified() {
 			s.host, s.port = a.IP.String(), int32(a.Port)
@@ -175,7 +190,7 @@ func (s *Server) stop() {
 		_ = ln.Close() // a second time it fails, and accept tells of the first
 	}
 	for _, c := range conns {
-		c.close()
+		c.close(ClosedListener)
 	}
 }
 
@@ -214,32 +229,40 @@ func (s *Server) start(nc net.Conn) {
 		host = h
 	}
 	c := newConn(s, nc, host)
+	s.meter.accepted.Add(1)
 	s.mu.Lock()
-	full := ""
+	a := s.perAddr[host]
+	full, why := "", ClosedLimit
 	switch {
 	case s.closing:
-		full = "closing"
+		full, why = "closing", ClosedListener
 	case len(s.conns) >= s.limits.Connections:
 		full = "Limits.Connections"
-	case s.perAddr[host] >= s.limits.ConnectionsPerAddr:
+	case a != nil && a.conns >= s.limits.ConnectionsPerAddr:
 		full = "Limits.ConnectionsPerAddr"
 	default:
+		if a == nil {
+			a = &addrState{requests: newBudget(s.limits.MemoryBytesPerAddr), answers: newBudget(s.limits.MemoryBytesPerAddr)}
+			s.perAddr[host] = a
+		}
+		a.conns++
+		c.requests, c.answers = share{a.requests, s.requests}, share{a.answers, s.answers}
 		s.conns[c] = struct{}{}
-		s.perAddr[host]++
 		s.wg.Add(1)
 	}
 	s.mu.Unlock()
 	if full != "" {
 		s.opts.Logger.Debug("kafka: connection refused", "client", host, "limit", full)
-		c.close()
+		c.close(why)
 		return
 	}
 	go func() {
 		defer s.wg.Done()
+		pprof.SetGoroutineLabels(s.labels) // its writer and its appends inherit them
 		c.run()
 		s.mu.Lock()
 		delete(s.conns, c)
-		if s.perAddr[host]--; s.perAddr[host] == 0 {
+		if a.conns--; a.conns == 0 {
 			delete(s.perAddr, host)
 		}
 		s.mu.Unlock()

@@ -2,6 +2,7 @@ package leatprom
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync/atomic"
 
@@ -28,6 +29,15 @@ func WithPartitionLimit(n int) Option { return func(c *Collector) { c.limit = n 
 // too. The rest counts as not asked for and not as omitted.
 func WithTopics(want func(topic string) bool) Option { return func(c *Collector) { c.want = want } }
 
+// WithGroupLag exports how far groups are behind, by group and topic: those for which
+// want, which may be called concurrently, returns true, all if it is nil, and at most
+// limit of them, in the order of their names; the rest is counted in
+// leat_groups_omitted. It reads the offsets of each group at each scrape. Without this
+// option there is none.
+func WithGroupLag(limit int, want func(group string) bool) Option {
+	return func(c *Collector) { c.groups, c.groupLimit, c.wantGroup = true, limit, want }
+}
+
 // Collector exports the metrics of a Log. It may be used concurrently. After the
 // Log is closed it exports what is still known.
 type Collector struct {
@@ -35,6 +45,10 @@ type Collector struct {
 	limit  int
 	want   func(topic string) bool
 	errors atomic.Int64
+
+	groups     bool
+	groupLimit int
+	wantGroup  func(group string) bool
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -58,6 +72,14 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	for i := range partitionMetrics {
 		out <- partitionMetrics[i].desc
 	}
+	for i := range apiMetrics {
+		out <- apiMetrics[i].desc
+	}
+	if c.groups {
+		out <- groupLag.desc
+		out <- groupsOmitted.desc
+	}
+	out <- closed.desc
 	out <- omitted.desc
 	out <- collectErrors.desc
 }
@@ -73,6 +95,23 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 			continue
 		}
 		out <- prometheus.MustNewConstMetric(d.desc, d.kind, d.value(&m))
+	}
+	for i := range m.Kafka.APIs {
+		a := &m.Kafka.APIs[i]
+		for j := range apiMetrics {
+			d := &apiMetrics[j]
+			if d.histogram != nil {
+				out <- histogram(d.desc, d.histogram(a), a.Name)
+				continue
+			}
+			out <- prometheus.MustNewConstMetric(d.desc, d.kind, float64(d.value(a)), a.Name)
+		}
+	}
+	for reason, n := range m.Kafka.Closed {
+		out <- prometheus.MustNewConstMetric(closed.desc, closed.kind, float64(n), reason)
+	}
+	if c.groups {
+		c.collectGroups(out)
 	}
 	left := c.collectPartitions(out)
 	out <- prometheus.MustNewConstMetric(omitted.desc, omitted.kind, float64(left))
@@ -117,10 +156,47 @@ func (c *Collector) collectPartitions(out chan<- prometheus.Metric) (left int) {
 	return left
 }
 
-func histogram(desc *prometheus.Desc, h leat.Histogram) prometheus.Metric {
+// collectGroups sends the lag of groups.
+func (c *Collector) collectGroups(out chan<- prometheus.Metric) {
+	ctx := context.Background()
+	groups, err := c.log.Groups(ctx)
+	if err != nil && !errors.Is(err, leat.ErrClosed) {
+		c.errors.Add(1)
+	}
+	shown, left := 0, 0
+	for i := range groups {
+		name := groups[i].Group
+		if c.wantGroup != nil && !c.wantGroup(name) {
+			continue
+		}
+		if shown >= c.groupLimit {
+			left++
+			continue
+		}
+		shown++
+		lags, err := c.log.GroupLag(ctx, name)
+		if err != nil {
+			if !errors.Is(err, leat.ErrUnknownGroup) { // it was deleted meanwhile
+				c.errors.Add(1)
+			}
+			continue
+		}
+		for len(lags) > 0 { // they are ordered by topic
+			topic, sum := lags[0].Topic, int64(0)
+			for len(lags) > 0 && lags[0].Topic == topic {
+				sum += lags[0].Lag
+				lags = lags[1:]
+			}
+			out <- prometheus.MustNewConstMetric(groupLag.desc, groupLag.kind, float64(sum), name, topic)
+		}
+	}
+	out <- prometheus.MustNewConstMetric(groupsOmitted.desc, groupsOmitted.kind, float64(left))
+}
+
+func histogram(desc *prometheus.Desc, h leat.Histogram, labels ...string) prometheus.Metric {
 	buckets := make(map[float64]uint64, len(h.Buckets))
 	for _, b := range h.Buckets {
 		buckets[b.UpperBound] = uint64(b.Count)
 	}
-	return prometheus.MustNewConstHistogram(desc, uint64(h.Count), h.Sum, buckets)
+	return prometheus.MustNewConstHistogram(desc, uint64(h.Count), h.Sum, buckets, labels...)
 }

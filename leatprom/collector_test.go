@@ -1,8 +1,13 @@
 package leatprom_test
 
 import (
+	"context"
+	"errors"
+	"io"
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -36,13 +41,114 @@ func newLog(t *testing.T) *leat.Log {
 	return l
 }
 
+// newKafkaLog is newLog with a group that committed, and a listener that was asked.
+func newKafkaLog(t *testing.T) *leat.Log {
+	t.Helper()
+	l := newLog(t)
+	joinGroup(t, l, "billing")
+	askKafka(t, l)
+	return l
+}
+
+// joinGroup commits the end of partition 1 of topic a.
+func joinGroup(t *testing.T, l *leat.Log, name string) {
+	t.Helper()
+	g, err := l.JoinGroup(t.Context(), name, []string{"a"})
+	require.NoError(t, err)
+	records, err := g.Poll(t.Context(), 1)
+	require.NoError(t, err)
+	require.Len(t, records, 1)
+	g.Mark(records...)
+	require.NoError(t, g.Commit(t.Context()))
+	require.NoError(t, g.Close())
+}
+
+// askKafka lets a client connect, be answered with an error, and go.
+func askKafka(t *testing.T, l *leat.Log) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() { ended <- l.ServeKafka(context.Background(), ln) }()
+	t.Cleanup(func() {
+		if err := <-ended; !errors.Is(err, leat.ErrClosed) {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+	c, err := net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	_, err = c.Write([]byte{0, 0, 0, 10, 0, 18, 0, 99, 0, 0, 0, 1, 0xff, 0xff}) // ApiVersions 99
+	require.NoError(t, err)
+	_, err = io.ReadFull(c, make([]byte, 4))
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	require.Eventually(t, func() bool {
+		k := l.Metrics().Kafka
+		return k.Connections == 0 && len(k.APIs) == 1
+	}, 10*time.Second, time.Millisecond)
+}
+
+func TestKafkaMetrics(t *testing.T) {
+	l := newKafkaLog(t)
+	joinGroup(t, l, "accounting")
+	joinGroup(t, l, "shipping")
+	c := leatprom.NewCollector(l, leatprom.WithGroupLag(2, nil))
+	registry := prometheus.NewPedanticRegistry()
+	require.NoError(t, registry.Register(c))
+	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP leat_group_lag_records Records that a group is behind in a topic.
+# TYPE leat_group_lag_records gauge
+leat_group_lag_records{group="accounting",topic="a"} 0
+leat_group_lag_records{group="billing",topic="a"} 0
+# HELP leat_groups_omitted Groups without a lag of their own, for there are more than the collector's limit.
+# TYPE leat_groups_omitted gauge
+leat_groups_omitted 1
+# HELP leat_kafka_accepted_connections_total Connections of Kafka's clients that came.
+# TYPE leat_kafka_accepted_connections_total counter
+leat_kafka_accepted_connections_total 1
+# HELP leat_kafka_connections Open connections of Kafka's clients.
+# TYPE leat_kafka_connections gauge
+leat_kafka_connections 0
+# HELP leat_kafka_received_bytes_total Bytes received from Kafka's clients.
+# TYPE leat_kafka_received_bytes_total counter
+leat_kafka_received_bytes_total 14
+# HELP leat_kafka_request_errors_total Requests of Kafka's clients whose answers had an error code.
+# TYPE leat_kafka_request_errors_total counter
+leat_kafka_request_errors_total{api="ApiVersions"} 1
+# HELP leat_kafka_requests_total Requests of Kafka's clients that were answered.
+# TYPE leat_kafka_requests_total counter
+leat_kafka_requests_total{api="ApiVersions"} 1
+`), "leat_group_lag_records", "leat_groups_omitted", "leat_kafka_accepted_connections_total", "leat_kafka_connections",
+		"leat_kafka_received_bytes_total", "leat_kafka_request_errors_total", "leat_kafka_requests_total"))
+
+	// More of a group's topic than it has read.
+	p, err := l.NewProducer(leat.WithPartitioner(leat.ManualPartitioner))
+	require.NoError(t, err)
+	for range 5 {
+		_, err = p.ProduceSync(t.Context(), leat.Record{Topic: "a", Partition: 1, Value: []byte("v")})
+		require.NoError(t, err)
+	}
+	c = leatprom.NewCollector(l, leatprom.WithGroupLag(10, func(g string) bool { return g == "billing" }))
+	registry = prometheus.NewPedanticRegistry()
+	require.NoError(t, registry.Register(c))
+	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP leat_group_lag_records Records that a group is behind in a topic.
+# TYPE leat_group_lag_records gauge
+leat_group_lag_records{group="billing",topic="a"} 5
+# HELP leat_groups_omitted Groups without a lag of their own, for there are more than the collector's limit.
+# TYPE leat_groups_omitted gauge
+leat_groups_omitted 0
+`), "leat_group_lag_records", "leat_groups_omitted"))
+}
+
 func TestCollect(t *testing.T) {
 	l := newLog(t)
 	c := leatprom.NewCollector(l)
 	registry := prometheus.NewPedanticRegistry()
 	require.NoError(t, registry.Register(c))
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP leat_collect_errors_total Topics whose partitions could not be described at a scrape.
+# HELP leat_collect_errors_total Topics and groups that could not be described at a scrape.
 # TYPE leat_collect_errors_total counter
 leat_collect_errors_total 0
 # HELP leat_partition_high_watermark_offset Offset after the last record that can be read.

@@ -18,8 +18,8 @@ var update = flag.Bool("update", false, "rewrite docs/metrics.md")
 
 const docsHead = `# Metrics
 
-What package ` + "`leatprom`" + ` exports of a Log, from ` + "`Log.Metrics()`" + ` and ` + "`Topic.PartitionInfos`" + `. Counters
-start at 0 when the Log is opened. The list is checked by a test, and rewritten by
+What package ` + "`leatprom`" + ` exports of a Log, from ` + "`Log.Metrics()`" + `, ` + "`Topic.PartitionInfos`" + ` and, with
+` + "`WithGroupLag`" + `, ` + "`Log.GroupLag`" + `. Counters start at 0 when the Log is opened. The list is checked by a test, and rewritten by
 ` + "`go test ./leatprom -update`" + `.
 
 | metric | type | labels | what it tells |
@@ -29,7 +29,7 @@ start at 0 when the Log is opened. The list is checked by a test, and rewritten 
 // TestDocs compares docs/metrics.md with what a registry gathers.
 func TestDocs(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	c := leatprom.NewCollector(newLog(t))
+	c := leatprom.NewCollector(newKafkaLog(t), leatprom.WithGroupLag(10, nil))
 	require.NoError(t, registry.Register(c))
 	families, err := registry.Gather()
 	require.NoError(t, err)

@@ -82,6 +82,15 @@ var logMetrics = []logMetric{
 	counter("leat_compaction_written_bytes_total", "Bytes written by compaction.", func(m *leat.Metrics) int64 { return m.Compaction.BytesWritten }),
 	counter("leat_compaction_errors_total", "Compactions that failed.", func(m *leat.Metrics) int64 { return m.Compaction.Errors }),
 
+	gauge("leat_kafka_connections", "Open connections of Kafka's clients.", func(m *leat.Metrics) int64 { return int64(m.Kafka.Connections) }),
+	counter("leat_kafka_accepted_connections_total", "Connections of Kafka's clients that came.", func(m *leat.Metrics) int64 { return m.Kafka.Accepted }),
+	counter("leat_kafka_received_bytes_total", "Bytes received from Kafka's clients.", func(m *leat.Metrics) int64 { return m.Kafka.BytesIn }),
+	counter("leat_kafka_sent_bytes_total", "Bytes sent to Kafka's clients.", func(m *leat.Metrics) int64 { return m.Kafka.BytesOut }),
+	gauge("leat_kafka_request_memory_bytes", "Bytes of the listeners' memory that requests take.", func(m *leat.Metrics) int64 { return m.Kafka.RequestBytes }),
+	gauge("leat_kafka_answer_memory_bytes", "Bytes of the listeners' memory that answers take.", func(m *leat.Metrics) int64 { return m.Kafka.AnswerBytes }),
+	gauge("leat_kafka_fetch_sessions", "Fetch sessions of Kafka's clients.", func(m *leat.Metrics) int64 { return int64(m.Kafka.FetchSessions) }),
+	gauge("leat_kafka_fetch_session_partitions", "Partitions in the fetch sessions of Kafka's clients.", func(m *leat.Metrics) int64 { return int64(m.Kafka.FetchSessionPartitions) }),
+
 	gauge("leat_storage_failed", "1 once the disk failed and writes are refused, else 0.", func(m *leat.Metrics) int64 {
 		if m.Storage.Failed {
 			return 1
@@ -101,6 +110,21 @@ var logMetrics = []logMetric{
 	gauge("leat_tail_cache_bytes", "Bytes of the newest batches in memory.", func(m *leat.Metrics) int64 { return m.Storage.TailCacheBytes }),
 	counter("leat_tail_cache_hits_total", "Reads served by the newest batches in memory.", func(m *leat.Metrics) int64 { return m.Storage.TailCacheHits }),
 	counter("leat_tail_cache_misses_total", "Reads that went to the files.", func(m *leat.Metrics) int64 { return m.Storage.TailCacheMisses }),
+}
+
+// apiMetric is a metric of each of Kafka's APIs: one of value and histogram is set.
+type apiMetric struct {
+	descriptor
+	value     func(*leat.KafkaAPIMetrics) int64
+	histogram func(*leat.KafkaAPIMetrics) leat.Histogram
+}
+
+// apiMetrics is what is exported of each API that was asked for. It is never written
+// to.
+var apiMetrics = []apiMetric{
+	{descriptor: describe(prometheus.CounterValue, "leat_kafka_requests_total", "Requests of Kafka's clients that were answered.", "api"), value: func(a *leat.KafkaAPIMetrics) int64 { return a.Requests }},
+	{descriptor: describe(prometheus.CounterValue, "leat_kafka_request_errors_total", "Requests of Kafka's clients whose answers had an error code.", "api"), value: func(a *leat.KafkaAPIMetrics) int64 { return a.Errors }},
+	{descriptor: describe(prometheus.UntypedValue, "leat_kafka_request_latency_seconds", "Time from when a request was read to when its answer was written, waiting for records included.", "api"), histogram: func(a *leat.KafkaAPIMetrics) leat.Histogram { return a.Latency }},
 }
 
 // partitionMetric is a metric of each partition.
@@ -124,7 +148,14 @@ var partitionMetrics = []partitionMetric{
 	ofPartition("leat_partition_size_bytes", "Bytes of the record batches stored.", func(p *leat.PartitionInfo) int64 { return p.Bytes }),
 }
 
+// groupLag is exported where WithGroupLag asks for it.
 var (
+	groupLag      = describe(prometheus.GaugeValue, "leat_group_lag_records", "Records that a group is behind in a topic.", "group", "topic")
+	groupsOmitted = describe(prometheus.GaugeValue, "leat_groups_omitted", "Groups without a lag of their own, for there are more than the collector's limit.")
+)
+
+var (
+	closed        = describe(prometheus.CounterValue, "leat_kafka_closed_connections_total", "Connections of Kafka's clients that ended, by reason.", "reason")
 	omitted       = describe(prometheus.GaugeValue, "leat_partitions_omitted", "Partitions without metrics of their own, for there are more than the collector's limit.")
-	collectErrors = describe(prometheus.CounterValue, "leat_collect_errors_total", "Topics whose partitions could not be described at a scrape.")
+	collectErrors = describe(prometheus.CounterValue, "leat_collect_errors_total", "Topics and groups that could not be described at a scrape.")
 )
