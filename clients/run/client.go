@@ -21,7 +21,15 @@ type client struct {
 	failover  bool                  // whether it has that too
 	prepare   func(*workshop) error // installs and builds it; may be nil
 	command   func(*workshop) []string
-	env       []string
+	topics    []topic // made before its program starts, for clients that make none
+	ownData   bool    // what it sends to the topics of codecs are not the samples
+}
+
+// topic is one to be made; its name is that of a scenario behind the client's.
+type topic struct {
+	scenario   string
+	partitions int32
+	config     map[string]*string
 }
 
 // clients are all there are, slowest first.
@@ -37,6 +45,13 @@ func clients() []*client {
 		{name: "kafkajs", prepare: npmPackages, command: javascript("kafkajs.mjs")},
 		{name: "platformatic", prepare: npmPackages, command: javascript("platformatic.mjs")},
 	}
+	small := "5000"
+	kcatTopics := []topic{
+		{scenario: "group-classic", partitions: 4},
+		{scenario: "too-large", partitions: 1, config: map[string]*string{"max.message.bytes": &small}},
+		{scenario: failover, partitions: 3},
+	}
+	all = append(all, &client{name: "kcat", prepare: kcat, command: script("kcat", "run.sh"), topics: kcatTopics, ownData: true})
 	for _, c := range all {
 		if c.scenarios == nil {
 			c.scenarios, c.failover = firstScenarios, true

@@ -93,6 +93,9 @@ func run(ctx context.Context, o options, out io.Writer) (failures int, err error
 	if err != nil {
 		return 0, err
 	}
+	if err := makeTopics(ctx, n.addr, 1, chosen); err != nil {
+		return 0, errors.Join(err, n.kill())
+	}
 	results := matrix(ctx, w, o, chosen, n.addr)
 	if err := n.stop(); err != nil {
 		return 0, err

@@ -44,8 +44,7 @@ func (t *task) run(ctx context.Context, w *workshop, verbose bool) []result {
 	args := t.client.command(w)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = w.dir
-	cmd.Env = append(append(os.Environ(), t.env...), t.client.env...)
-	cmd.Env = append(cmd.Env, "SCENARIOS="+strings.Join(t.scenarios, ","), "CACHE="+w.cache)
+	cmd.Env = append(append(os.Environ(), t.env...), "SCENARIOS="+strings.Join(t.scenarios, ","), "CACHE="+w.cache)
 	cmd.SysProcAttr = ownGroup()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // it and its own
 	cmd.WaitDelay = 5 * time.Second
