@@ -157,17 +157,14 @@ func (s *Shard) Replica(id ReplicaID) (Replica, bool) {
 }
 
 // On returns the shard's replica on the node that should run there; false when
-// there is none, or only a lost one. One that is to go runs until it is known to
-// be out of the group, and only then the one that replaces it on the same node.
+// there is none, or only a lost one. Of two it is the older: it runs until it is
+// known to be out of the group, and only then comes the one that replaces it.
 func (s *Shard) On(node NodeID) (Replica, bool) {
-	var found Replica
-	ok := false
-	for _, r := range s.Replicas {
-		if r.Node == node && r.State.Runs() && (!ok || found.State.Stays()) {
-			found, ok = r, true
-		}
+	i := slices.IndexFunc(s.Replicas, func(r Replica) bool { return r.Node == node && r.State.Runs() })
+	if i < 0 {
+		return Replica{}, false
 	}
-	return found, ok
+	return s.Replicas[i], true
 }
 
 // Voters returns the nodes that have the voters, in a move those that are to
