@@ -35,6 +35,7 @@ type member struct {
 	transport *Transport
 	node      *Node
 	meta      *MetaShard
+	data      *DataShard
 	register  *register
 }
 
@@ -72,9 +73,6 @@ func (m *member) open() {
 		t.Fatal(err)
 	}
 	conf := Config{Transport: m.transport, Store: m.store, Dir: "raft", FS: m.fs, Tick: 10 * time.Millisecond}
-	if debugLogger != nil {
-		conf.Logger = debugLogger.With("me", m.id)
-	}
 	if m.c.tune != nil {
 		m.c.tune(&conf)
 	}
@@ -97,7 +95,7 @@ func (m *member) close() {
 	if err := m.store.Close(); err != nil && !errors.Is(err, store.ErrFailed) {
 		t.Error(err)
 	}
-	m.node, m.meta = nil, nil
+	m.node, m.meta, m.data = nil, nil, nil
 }
 
 func (c *cluster) members() map[base.ReplicaID]string {

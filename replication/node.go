@@ -28,8 +28,9 @@ type Node struct {
 	done chan struct{} // closed by Close, for watchFault
 	wg   sync.WaitGroup
 
-	calls sync.WaitGroup // those that use host
-	mu    sync.Mutex
+	commands sync.Pool      // *[]byte, to encode commands in
+	calls    sync.WaitGroup // those that use host
+	mu       sync.Mutex
 	// shards is what runs here, or has been stopped and not started again.
 	shards  map[base.ShardID]*Shard
 	closing bool
@@ -65,6 +66,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 		shards: make(map[base.ShardID]*Shard),
 		closed: make(chan struct{}),
 	}
+	n.commands.New = func() any { return new([]byte) }
 	fs, err := newRaftFS(c.FS.fs, c.Dir, n.fault)
 	if err != nil {
 		return nil, fmt.Errorf("replication: %w", err)

@@ -21,13 +21,10 @@ type Transfer struct {
 	// Peer is the other node's Raft address.
 	Peer string
 	// Bytes is how many have gone over the connection.
-	Bytes int64
-	// TotalBytes is about how many there will be, 0 when unknown (the receiver
-	// does not know).
-	TotalBytes int64
-	Started    time.Time
-	Updated    time.Time
-	State      TransferState
+	Bytes   int64
+	Started time.Time
+	Updated time.Time
+	State   TransferState
 }
 
 // TransferState is how far a Transfer is.
@@ -99,17 +96,6 @@ func (s *transfers) end(t *Transfer, state TransferState) {
 	if t.State == TransferRunning {
 		t.State = state
 		t.Updated = s.clock.Now()
-	}
-}
-
-// expect tells how large what goes to a replica will be.
-func (s *transfers) expect(shard base.ShardID, replica base.ReplicaID, totalBytes int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, t := range s.list {
-		if t.Shard == shard && t.Replica == replica && !t.Incoming && t.State == TransferRunning {
-			t.TotalBytes = totalBytes
-		}
 	}
 }
 

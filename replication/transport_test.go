@@ -94,6 +94,11 @@ func (a *authority) source(t *testing.T) TLSSource {
 
 func startTransport(t *testing.T, c TransportConfig) *Transport {
 	t.Helper()
+	return startTransportWith(t, c, timeouts{dial: 2 * time.Second, idle: time.Minute, frame: time.Second})
+}
+
+func startTransportWith(t *testing.T, c TransportConfig, limits timeouts) *Transport {
+	t.Helper()
 	if c.ListenAddr == "" {
 		c.ListenAddr = "127.0.0.1:0"
 	}
@@ -109,7 +114,7 @@ func startTransport(t *testing.T, c TransportConfig) *Transport {
 			t.Error(err)
 		}
 	})
-	tr.timeouts = timeouts{dial: 2 * time.Second, idle: time.Minute, frame: time.Second}
+	tr.timeouts = limits
 	if err := tr.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -449,8 +454,8 @@ func TestBadInput(t *testing.T) {
 
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
-	b := startTransport(t, TransportConfig{NodeID: 2, ClusterID: "c", MaxConnections: 8})
-	b.timeouts.dial = time.Minute
+	b := startTransportWith(t, TransportConfig{NodeID: 2, ClusterID: "c", MaxConnections: 8},
+		timeouts{dial: time.Minute, idle: time.Minute, frame: time.Second})
 	var conns []net.Conn
 	for range 20 {
 		c, err := net.Dial("tcp", b.Addr())
