@@ -42,6 +42,7 @@ func clients() []*client {
 		{name: "kafka-go", prepare: goProgram("kafkago"), command: binary("kafkago")},
 		{name: "kafka-python", prepare: pythonPackages, command: python("kafka_python.py")},
 		{name: "confluent-kafka", prepare: pythonPackages, command: python("confluent.py")},
+		{name: "php", prepare: phpWithLibrdkafka, command: php},
 		{name: "kafkajs", prepare: npmPackages, command: javascript("kafkajs.mjs")},
 		{name: "platformatic", prepare: npmPackages, command: javascript("platformatic.mjs")},
 	}
