@@ -319,7 +319,7 @@ func (a *Apply) trim(t *touched, to base.Offset) error {
 	}
 	for i := range a.batches {
 		x := &a.batches[i]
-		if whole && x.t == t {
+		if whole && x.t == t && x.tail.base < to {
 			whole = take(x.tail.base, x.tail.last, x.position, int32(len(x.tail.bytes)), x.header.NumRecords)
 		}
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -703,4 +704,51 @@ func TestReadersBesideApply(t *testing.T) {
 		require.Equal(t, base.Offset(2*rounds), p.HighWatermark())
 	}
 	require.NoError(t, s.Close())
+}
+
+// TestTrimAndAppendInOneApply: a trim removes what is below it and leaves what is
+// between it and the batches of its own Apply.
+func TestTrimAndAppendInOneApply(t *testing.T) {
+	t.Parallel()
+	s := openMem(t, NewMemFS())
+	r := newReplica(t, s, 16)
+	r.create(7)
+	for i := range 5 {
+		r.mustAppend(7, fmt.Sprint(i))
+	}
+	x := sealed(t, -1, -1, -1, r.now, "5")
+	i := r.save(7, x)
+	r.apply(func(a *Apply) {
+		_, _, err := a.Append(r.command(7, i, x))
+		require.NoError(t, err)
+		_, err = a.Trim(7, 2)
+		require.NoError(t, err)
+	})
+	require.NoError(t, r.partition(7).valid())
+	require.Equal(t, []string{"2", "3", "4", "5"}, values(t, r.partition(7), 2))
+}
+
+// TestImportRemovesWhatWaited: data that waited for the Raft log is not forgotten
+// when a snapshot replaces the log.
+func TestImportRemovesWhatWaited(t *testing.T) {
+	t.Parallel()
+	source := openMem(t, NewMemFS())
+	r := newReplica(t, source, 16)
+	r.create(8)
+	for range 5 {
+		r.mustAppend(8, "x")
+	}
+	s := openMem(t, NewMemFS())
+	o := newReplica(t, s, 16)
+	o.create(7)
+	o.mustAppend(7, "dropped")
+	_, _, err := o.append(99, sealed(t, -1, -1, -1, 1, "refused"))
+	require.ErrorIs(t, err, ErrUnknownPartition)
+	o.save(0, nil)
+	o.apply(func(a *Apply) { require.NoError(t, a.DropPartition(7)) })
+	_, err = s.ImportShard(16, bytes.NewReader(export(t, source, 16)), nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, contentKeys(t, source), contentKeys(t, s))
+	require.Equal(t, 5, countKeys(t, s, kindData))
+	requireNothingDeferred(t, s)
 }

@@ -174,9 +174,10 @@ func (i *importer) clear() error {
 			// What lies above belongs to entries that the log still has.
 			err = errors.Join(err, b.DeleteRange(positionKey(p, 0), positionKey(p, upTo+1), nil))
 		}
-		for _, kind := range []byte{kindMember, kindShardSetting, kindDeferred} {
+		for _, kind := range []byte{kindMember, kindShardSetting} {
 			err = errors.Join(err, b.DeleteRange(shardKey(kind, id), shardEnd(kind, id), nil))
 		}
+		err = errors.Join(err, i.s.removeDeferred(b, id, math.MaxUint64))
 		for _, l := range logs {
 			err = errors.Join(err, l.forgetTo(i.s, b, i.applied))
 		}

@@ -23,7 +23,9 @@ type LogEntry struct {
 	Head []byte
 	// Payload, if not empty, is a sealed record batch for Partition as it was
 	// proposed. It is stored where it will be read from, under the partition's
-	// keys, and not in the log.
+	// keys and the entry's index, and not in the log. So an id must only ever be
+	// used in the log of one shard: another one's entry of the same index would
+	// replace the payload.
 	Payload   []byte
 	Partition base.PartitionID
 }

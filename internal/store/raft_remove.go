@@ -133,12 +133,12 @@ func (s *Store) RemoveShard(id base.ShardID) error {
 				}
 			}
 		}
-		for _, kind := range []byte{kindMember, kindShardSetting, kindDeferred} {
+		for _, kind := range []byte{kindMember, kindShardSetting} {
 			if err := b.DeleteRange(shardKey(kind, id), shardEnd(kind, id), nil); err != nil {
 				return err
 			}
 		}
-		return b.Delete(shardKey(kindShard, id), nil)
+		return errors.Join(s.removeDeferred(b, id, math.MaxUint64), b.Delete(shardKey(kindShard, id), nil))
 	})
 	if err != nil {
 		return err
