@@ -116,7 +116,7 @@ func (a *app) root() *cobra.Command {
 	root.SetVersionTemplate("leat {{.Version}}\n")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON")
 	a.client.addFlags(root.PersistentFlags(), a.getenv)
-	root.AddCommand(a.serveCommand(), a.topicCommand(), a.produceCommand(), a.consumeCommand(), a.groupCommand(), a.clusterCommand())
+	root.AddCommand(a.serveCommand(), a.topicCommand(), a.produceCommand(), a.consumeCommand(), a.groupCommand(), a.clusterCommand(), a.benchCommand())
 	noStrayArguments(root)
 	return root
 }
