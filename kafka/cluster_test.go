@@ -361,7 +361,7 @@ func (n *fakeNode) ElectLeaders(_ context.Context, kind ElectionType, partitions
 	var results []PartitionResult
 	all := partitions == nil
 	for _, t := range n.cluster.topics {
-		for i, p := range t.parts {
+		for i, p := range (nodeTopic{n, t}).Placements() {
 			tp := TopicPartition{t.name, int32(i)}
 			switch {
 			case !all && !slices.Contains(partitions, tp):

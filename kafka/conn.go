@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -28,13 +28,13 @@ const (
 )
 
 // conn is one connection. Its reader handles requests one after the other, but for
-// appends, of which several may be under way; its writer sends the answers in
-// order.
+// appends, of which several may be under way; answers are sent in order, by who has
+// the first that is ready.
 type conn struct {
 	server *Server
 	raw    net.Conn // what close closes
 	net    net.Conn // raw, or TLS over it
-	in     *bufio.Reader
+	in     *reader
 	client Client
 
 	requests, answers share // of the server's memory
@@ -45,15 +45,19 @@ type conn struct {
 
 	sessions []*fetchSession // guarded by Server.sessions.mu
 
-	out chan *answer   // made by the reader, which closes it
-	wg  sync.WaitGroup // appends
+	slots chan struct{}  // one for each answer that is not written
+	wg    sync.WaitGroup // appends, and what writes their answers
+
+	mu      sync.Mutex
+	line    []*answer // in the order of their requests
+	writing bool      // somebody writes the one before the first
 }
 
-// answer is what the writer sends, as soon as it is ready.
+// answer is what is sent, in its turn.
 type answer struct {
-	ready chan struct{} // closed when build may be called; nil: at once
-	build func() net.Buffers
-	held  int64 // of conn.answers, released when it is written
+	pending atomic.Bool // build must not be called yet; who changes it calls flush
+	build   func() net.Buffers
+	held    int64 // of conn.answers, released when it is written
 
 	api    *apiMeter // nil: it is not counted
 	begun  time.Time // when the request was read
@@ -82,15 +86,10 @@ func (c *conn) run() {
 		c.server.opts.Logger.Debug("kafka: TLS handshake failed", "client", c.client.Host, "err", err)
 		return
 	}
-	c.in = bufio.NewReaderSize(c.net, 4<<10)
-	c.out = make(chan *answer, c.server.limits.InFlight-1) // and the one that is written
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		c.write()
-	}()
+	c.in = newReader(c.net, &c.server.buffers)
+	defer c.in.close()
+	c.slots = make(chan struct{}, c.server.limits.InFlight)
 	err := c.read()
-	close(c.out)
 	if err != nil {
 		if !errors.Is(err, io.EOF) && c.ctx.Err() == nil {
 			c.server.opts.Logger.Debug("kafka: connection closed", "client", c.client.Host, "client_id", c.client.ID, "err", err)
@@ -100,10 +99,9 @@ func (c *conn) run() {
 		}
 	}
 	// A client that sent its last request, and said so, still gets its answers.
-	<-written
+	c.wg.Wait()
 	c.close(ClosedByClient)
 	c.server.sessions.drop(c)
-	c.wg.Wait()
 }
 
 // errPanic is a handler's, errNoMemory a budget's, and errIdle a client's that has sent
@@ -176,7 +174,7 @@ func (c *conn) readFrame(wait time.Duration) (frame []byte, held int64, err erro
 	if err := c.net.SetReadDeadline(time.Now().Add(wait)); err != nil {
 		return nil, 0, err
 	}
-	if _, err := c.in.Peek(1); err != nil {
+	if err := c.in.wait(); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			err = errIdle
 		}
@@ -186,7 +184,7 @@ func (c *conn) readFrame(wait time.Duration) (frame []byte, held int64, err erro
 		return nil, 0, err
 	}
 	var size [4]byte
-	if _, err := io.ReadFull(c.in, size[:]); err != nil {
+	if err := c.in.full(size[:]); err != nil {
 		return nil, 0, cutShort(err)
 	}
 	n := int64(int32(binary.BigEndian.Uint32(size[:])))
@@ -218,11 +216,12 @@ func (c *conn) readFrame(wait time.Duration) (frame []byte, held int64, err erro
 		if err := c.net.SetReadDeadline(due); err != nil {
 			return nil, held, err
 		}
-		if _, err := io.ReadFull(c.in, piece); err != nil {
+		if err := c.in.full(piece); err != nil {
 			return nil, held, cutShort(err)
 		}
 		frame = frame[:len(frame)+len(piece)]
 	}
+	c.in.release() // the request may take long
 	c.server.meter.bytesIn.Add(4 + n)
 	return frame, held, nil
 }
@@ -309,38 +308,64 @@ func (c *conn) handle(frame []byte, held int64) (err error) {
 	return c.send(&r, &answer{build: func() net.Buffers { return net.Buffers{encoded} }, held: kept, failed: bad})
 }
 
-// send gives the writer an answer. It waits while too many are not read.
+// send puts an answer in line, and writes what is ready of the line. It waits while too
+// many are not written.
 func (c *conn) send(r *request, a *answer) error {
 	a.api, a.begun = &c.server.meter.apis[r.api.key], r.begun
 	select {
-	case c.out <- a:
-		return nil
+	case c.slots <- struct{}{}:
 	case <-c.ctx.Done():
 		c.answers.release(a.held)
 		return c.ctx.Err()
 	}
+	c.mu.Lock()
+	c.line = append(c.line, a)
+	c.mu.Unlock()
+	c.flush()
+	return nil
 }
 
-// write sends the answers. After an error it drops the rest.
-func (c *conn) write() {
-	for a := range c.out {
-		if a.ready != nil {
-			<-a.ready // an append ends also if the connection does not
+// flush writes the answers at the front of the line that are ready, unless somebody
+// does: who writes looks again before it goes, so nothing that became ready meanwhile
+// stays. There is no goroutine that waits for answers: most connections are idle.
+func (c *conn) flush() {
+	for {
+		c.mu.Lock()
+		if c.writing || len(c.line) == 0 || c.line[0].pending.Load() {
+			c.mu.Unlock()
+			return
 		}
-		if c.ctx.Err() == nil {
-			if bufs := a.build(); bufs == nil {
-				c.close(ClosedUnsaid) // nothing can be said, and the client has to learn that it failed
-			} else if err := c.writeBuffers(bufs); err != nil {
-				why := ClosedNetwork
-				if errors.Is(err, os.ErrDeadlineExceeded) {
-					why = ClosedSlow
-				}
-				c.close(why)
-			}
-			a.api.observe(time.Since(a.begun), a.failed)
+		a := c.line[0]
+		c.line[0] = nil
+		if c.line = c.line[1:]; len(c.line) == 0 {
+			c.line = nil // an idle connection keeps no memory for it
 		}
-		c.answers.release(a.held)
+		c.writing = true
+		c.mu.Unlock()
+		c.write(a)
+		<-c.slots
+		c.mu.Lock()
+		c.writing = false
+		c.mu.Unlock()
 	}
+}
+
+// write writes one answer; after an error the connection ends and the rest is dropped.
+func (c *conn) write(a *answer) {
+	defer c.answers.release(a.held)
+	if c.ctx.Err() != nil {
+		return
+	}
+	if bufs := a.build(); bufs == nil {
+		c.close(ClosedUnsaid) // nothing can be said, and the client has to learn that it failed
+	} else if err := c.writeBuffers(bufs); err != nil {
+		why := ClosedNetwork
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			why = ClosedSlow
+		}
+		c.close(why)
+	}
+	a.api.observe(time.Since(a.begun), a.failed)
 }
 
 // writeBuffers writes in pieces, each of which the client has to read in time.

@@ -12,6 +12,8 @@
 //
 // # Guarantees
 //
+//   - A connection that waits, for a request or within a Fetch, has one goroutine and no
+//     buffer.
 //   - Answers of a connection come in the order of its requests, and its appends
 //     reach a partition in that order too. Up to [Limits].InFlight requests of a
 //     connection are under way at a time; after that it is not read from.

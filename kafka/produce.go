@@ -79,7 +79,7 @@ func (c *conn) produce(r *request, req *kmsg.ProduceRequest, frame []byte, held 
 			a.Batch = append([]byte(nil), a.Batch...)
 		}
 	}
-	a := &answer{ready: make(chan struct{})}
+	a := &answer{}
 	var failed error
 	a.build = func() net.Buffers {
 		ok := c.finishProduce(req.Version, all, failed)
@@ -94,9 +94,9 @@ func (c *conn) produce(r *request, req *kmsg.ProduceRequest, frame []byte, held 
 		return net.Buffers{r.encode(resp)}
 	}
 	if len(appends) == 0 {
-		close(a.ready)
 		return c.send(r, a)
 	}
+	a.pending.Store(true)
 	if err := c.send(r, a); err != nil {
 		return err
 	}
@@ -104,19 +104,24 @@ func (c *conn) produce(r *request, req *kmsg.ProduceRequest, frame []byte, held 
 	finish := func(err error) {
 		once.Do(func() {
 			failed = err
-			close(a.ready)
+			a.pending.Store(false)
 		})
 	}
 	enqueued := make(chan struct{})
 	hooks := store.AppendHooks{Enqueued: func() { close(enqueued) }}
 	if req.Acks == 1 || req.Acks == 0 {
-		hooks.Applied = func() { finish(nil) }
+		hooks.Applied = func() { // it must not wait for the client
+			finish(nil)
+			c.wg.Go(c.flush)
+		}
 	}
 	timeout := max(time.Duration(req.TimeoutMillis)*time.Millisecond, 0)
 	handed = true
 	c.wg.Go(func() {
-		defer c.requests.release(held)
-		finish(c.server.backend.Append(c.ctx, appends, timeout, hooks))
+		err := c.server.backend.Append(c.ctx, appends, timeout, hooks)
+		c.requests.release(held)
+		finish(err)
+		c.flush()
 	})
 	<-enqueued
 	return nil

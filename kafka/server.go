@@ -56,10 +56,11 @@ type Server struct {
 	// keeps its buffer, of recordbatch.DefaultMaxDecompressedBytes at most.
 	unpack chan *recordbatch.Decompressor
 
-	labels context.Context // for profiles
-	ctx    context.Context // of all connections
-	cancel context.CancelCauseFunc
-	wg     sync.WaitGroup // connections
+	buffers sync.Pool       // of readers
+	labels  context.Context // for profiles
+	ctx     context.Context // of all connections
+	cancel  context.CancelCauseFunc
+	wg      sync.WaitGroup // connections
 
 	mu      sync.Mutex
 	closing bool
@@ -102,6 +103,7 @@ func NewServer(b Backend, o Options) (*Server, error) {
 	}
 	s.requests, s.answers = newBudget(s.limits.MemoryBytes), newBudget(s.limits.MemoryBytes)
 	s.sessions = newSessions(b.Clock(), &s.limits)
+	s.buffers.New = func() any { return new([readBufferBytes]byte) }
 	n := runtime.GOMAXPROCS(0)
 	s.unpack = make(chan *recordbatch.Decompressor, n)
 	for range n {
