@@ -223,6 +223,8 @@ func TestKafkaDescribe(t *testing.T) {
 	described := roundTrip(t, dial(t, addr), req).(*kmsg.DescribeTopicPartitionsResponse)
 	require.Len(t, described.Topics[0].Partitions, 2)
 	require.Equal(t, []int32{1}, described.Topics[0].Partitions[0].ISR)
+	require.NotNil(t, described.Topics[0].Partitions[0].EligibleLeaderReplicas)
+	require.NotNil(t, described.Topics[0].Partitions[0].LastKnownELR)
 	require.EqualValues(t, 2, described.NextCursor.Partition)
 
 	brokers, err := adm.DescribeBrokerConfigs(ctx, 1)

@@ -79,6 +79,8 @@ func describedPartition(n int32, at *Placement) kmsg.DescribeTopicPartitionsResp
 	p := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
 	p.Partition, p.LeaderID, p.LeaderEpoch = n, at.Leader, int32(at.Epoch)
 	p.Replicas, p.ISR, p.OfflineReplicas = at.Replicas, at.InSync, at.Offline
+	// There are none, which is not the same as null: Kafka's Java client fails on that.
+	p.EligibleLeaderReplicas, p.LastKnownELR = []int32{}, []int32{}
 	if at.Leader == NoNode {
 		p.ErrorCode = int16(LeaderNotAvailable)
 	}
