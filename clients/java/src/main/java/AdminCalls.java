@@ -12,6 +12,7 @@ import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.GroupState;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
@@ -58,6 +59,11 @@ final class AdminCalls {
             r -> r == 5);
         call("listOffsets", () -> admin.listOffsets(Map.of(zero, OffsetSpec.earliest(), one, OffsetSpec.latest())).all().get(),
             r -> r.get(zero).offset() == 5 && r.get(one).offset() == 20);
+        call("describeLogDirs", () -> admin.describeLogDirs(List.of(node)).allDescriptions().get().get(node).values().iterator().next(),
+            r -> r.replicaInfos().containsKey(zero));
+        call("describeProducers", () -> admin.describeProducers(List.of(one)).all().get().get(one).activeProducers(), r -> r.size() == 1);
+        call("electLeaders", () -> admin.electLeaders(ElectionType.PREFERRED, Set.of(zero)).partitions().get(), r -> true);
+        call("listPartitionReassignments", () -> admin.listPartitionReassignments().reassignments().get(), Map::isEmpty);
         groups(zero);
         call("deleteTopics", () -> admin.deleteTopics(List.of(topic)).all().get(), r -> true);
         call("listTopics", () -> admin.listTopics().names().get(), r -> !r.contains(topic));
