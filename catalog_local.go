@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/leatlog/leat/internal/base"
@@ -31,6 +32,7 @@ type topicRecord struct {
 	Config  TopicConfig `json:"config"` // as given, without what is inherited
 	// PartitionIDs are the store's names for partition 0, 1, ...
 	PartitionIDs []base.PartitionID `json:"partition_ids"`
+	shards       []base.ShardID     // of the partitions, in a cluster
 }
 
 const topicRecordVersion = 1
@@ -59,6 +61,9 @@ func (l localTopics) load() error {
 
 func (l localTopics) create(_ context.Context, name string, cfg TopicConfig) (*Topic, error) {
 	log := l.catalog.log
+	if n := effectiveTopicConfig(log, cfg).ReplicationFactor; n > 1 {
+		return nil, topicError(name, &ConfigError{Property: "replication.factor", Value: strconv.Itoa(n), Rule: "must be 1 on a Log without a cluster"})
+	}
 	now := log.cfg.Clock.Now()
 	var t *Topic
 	err := l.store.Update(func(tx *store.Tx) error {

@@ -63,7 +63,7 @@ func (t *Topic) Compact(ctx context.Context) (res CompactionResult, err error) {
 	if p := s.config.CleanupPolicy; !p.Compacts() {
 		return res, topicError(t.name, &ConfigError{Property: "cleanup.policy", Value: p.String(), Rule: "must be compact for the topic to be compacted"})
 	}
-	for _, p := range s.partitions {
+	for _, p := range t.log.kept(s.partitions) {
 		stats, err := p.compact(ctx, &s.config)
 		res.add(&stats)
 		if err != nil {
@@ -198,7 +198,7 @@ func (t *Topic) compactable() (due []compactionCandidate) {
 	if !s.config.CleanupPolicy.Compacts() {
 		return nil
 	}
-	for chunk := range slices.Chunk(s.partitions, peekChunk) {
+	for chunk := range slices.Chunk(t.log.kept(s.partitions), peekChunk) {
 		if err := t.lookForCompaction(chunk); err != nil {
 			if !errors.Is(err, ErrClosed) {
 				t.log.cfg.Logger.Warn("compaction failed", "topic", t.name, "err", err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/leatlog/leat/internal/base"
+	"github.com/leatlog/leat/internal/seam"
 	"github.com/leatlog/leat/internal/store"
 )
 
@@ -87,6 +88,13 @@ type Config struct {
 	// Groups are the settings of the group coordinator.
 	Groups GroupsConfig
 
+	// Cluster makes the Log a node of a cluster; nil means that it is on its own.
+	Cluster *ClusterConfig
+
+	// Machine is for package leattest, which puts disks and networks of its own in
+	// place of the machine's. Programs leave it zero.
+	Machine seam.Machine
+
 	fs store.FS // nil: chosen by InMemory
 }
 
@@ -148,6 +156,9 @@ func (c Config) withDefaults() Config {
 	if c.Groups.OffsetsPartitions == 0 {
 		c.Groups.OffsetsPartitions = defaultOffsetsPartitions
 	}
+	if c.fs == nil {
+		c.fs = c.Machine.FS
+	}
 	if c.fs == nil && c.InMemory {
 		c.fs = store.NewMemFS()
 	}
@@ -164,7 +175,7 @@ func (c Config) validate() error {
 	}
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	switch {
-	case c.Dir == "" && c.fs == nil && !c.InMemory:
+	case c.Dir == "" && c.fs == nil && c.Machine.FS == nil && !c.InMemory:
 		return bad("Dir", "", "must name a directory, or InMemory must be set")
 	case c.Dir != "" && c.InMemory:
 		return bad("Dir", c.Dir, "must be empty when InMemory is set")
@@ -195,6 +206,11 @@ func (c Config) validate() error {
 	}
 	if err := c.Groups.validate(); err != nil {
 		return err
+	}
+	if c.Cluster != nil {
+		if err := c.Cluster.validate(); err != nil {
+			return err
+		}
 	}
 	return c.TopicDefaults.validate()
 }

@@ -88,7 +88,7 @@ func (c *Consumer) takeOfLocked(p *assignedPartition, dst []Record, limit int) (
 			return dst, run{}, topicError(p.tp.Topic, ErrTopicDeleted)
 		}
 		at := Offset(p.position.Load())
-		if at == p.r.HighWatermark() {
+		if p.r.AtEnd(at) {
 			break
 		}
 		if at < p.r.LogStart() || !c.piece.goTo(p, at) {

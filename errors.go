@@ -107,3 +107,21 @@ func (e *OffsetOutOfRangeError) Is(target error) bool { return target == ErrOffs
 func topicError(topic string, err error) error {
 	return fmt.Errorf("topic %q: %w", topic, err)
 }
+
+// ErrForeignDirectory is what every *DirectoryError is.
+var ErrForeignDirectory = errors.New("leat: the directory is not this node's")
+
+// DirectoryError says that a directory cannot be opened as the config wants it: it
+// belongs to another node, another cluster, or to a Log without one. Nothing in it was
+// changed.
+type DirectoryError struct {
+	Dir  string
+	Rule string // completes the sentence "The directory ...": why
+}
+
+func (e *DirectoryError) Error() string {
+	return fmt.Sprintf("%v: %s: %s", ErrForeignDirectory, e.Dir, e.Rule)
+}
+
+// Is reports true for ErrForeignDirectory.
+func (e *DirectoryError) Is(target error) bool { return target == ErrForeignDirectory }

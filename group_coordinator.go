@@ -50,6 +50,9 @@ func (g *groups) service(ctx context.Context, create bool) (groupService, error)
 	if c == nil || err != nil {
 		return nil, err
 	}
+	if g.log.cluster != nil {
+		return clusterGroups{g.log.cluster}, nil
+	}
 	return c, nil
 }
 
@@ -109,10 +112,13 @@ func (c GroupsConfig) options(l *Log, t *Topic) coordinator.Options {
 	o.Partitions = int32(t.NumPartitions()) // as it was made: a group never moves
 	o.Clock, o.Logger = l.cfg.Clock, l.cfg.Logger
 	o.Topics = groupTopics{&l.catalog}
-	o.Logs = func(_ context.Context, number int32) (coordinator.Log, error) {
+	o.Logs = func(ctx context.Context, number int32) (coordinator.Log, error) {
 		p, err := t.Partition(number)
 		if err != nil {
 			return nil, err
+		}
+		if l.cluster != nil {
+			return l.cluster.groupLog(ctx, p)
 		}
 		r, err := p.local()
 		if err != nil {
@@ -137,6 +143,9 @@ func (g *groups) close() error {
 // itself: a group's members are then of this process, or clients with a host of
 // their own.
 func (g *groups) sweep(ctx context.Context, c groupService, group string) error {
+	if g.log.cluster != nil {
+		return nil // they may be of other nodes
+	}
 	g.mu.Lock()
 	_, done := g.swept[group]
 	g.mu.Unlock()

@@ -88,7 +88,10 @@ func (b *kafkaBackend) locate(p kafka.TopicPartition) error {
 	return err
 }
 
-func (b *kafkaBackend) ElectLeaders(_ context.Context, _ kafka.ElectionType, partitions []kafka.TopicPartition, _ time.Duration) ([]kafka.PartitionResult, error) {
+func (b *kafkaBackend) ElectLeaders(ctx context.Context, _ kafka.ElectionType, partitions []kafka.TopicPartition, _ time.Duration) ([]kafka.PartitionResult, error) {
+	if c := b.log.cluster; c != nil {
+		return c.electLeaders(ctx, partitions)
+	}
 	var results []kafka.PartitionResult
 	for _, p := range partitions { // without any: nothing is to be elected
 		err := b.locate(p)
@@ -101,7 +104,10 @@ func (b *kafkaBackend) ElectLeaders(_ context.Context, _ kafka.ElectionType, par
 	return results, nil
 }
 
-func (b *kafkaBackend) AlterReassignments(_ context.Context, list []kafka.Reassignment, _ kafka.ReassignOptions) ([]error, error) {
+func (b *kafkaBackend) AlterReassignments(ctx context.Context, list []kafka.Reassignment, o kafka.ReassignOptions) ([]error, error) {
+	if c := b.log.cluster; c != nil {
+		return c.alterReassignments(ctx, list, o)
+	}
 	each := make([]error, len(list))
 	for i, r := range list {
 		switch err := b.locate(r.TopicPartition); {
@@ -117,6 +123,9 @@ func (b *kafkaBackend) AlterReassignments(_ context.Context, list []kafka.Reassi
 	return each, nil
 }
 
-func (b *kafkaBackend) Reassignments(context.Context, []kafka.TopicPartition) ([]kafka.OngoingReassignment, error) {
+func (b *kafkaBackend) Reassignments(_ context.Context, partitions []kafka.TopicPartition) ([]kafka.OngoingReassignment, error) {
+	if c := b.log.cluster; c != nil {
+		return c.reassignments(partitions), nil
+	}
 	return nil, nil
 }

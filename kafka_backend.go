@@ -42,6 +42,8 @@ var kafkaCodes = []struct {
 	{ErrUnknownPartition, kafka.UnknownTopicOrPartition},
 	{ErrTopicDeleted, kafka.UnknownTopicOrPartition},
 	{ErrTopicExists, kafka.TopicAlreadyExists},
+	{ErrTooFewNodes, kafka.InvalidReplicationFactor},
+	{ErrNotEnoughReplicas, kafka.NotEnoughReplicas},
 	{ErrOffsetOutOfRange, kafka.OffsetOutOfRange},
 	{ErrRecordTooLarge, kafka.MessageTooLarge},
 	{ErrInvalidRecord, kafka.InvalidRecord},
@@ -100,9 +102,19 @@ func (b *kafkaBackend) Code(err error) kafka.Code {
 
 func (b *kafkaBackend) Clock() base.Clock { return b.log.cfg.Clock }
 
-func (b *kafkaBackend) NodeID() int32 { return standaloneNode }
+func (b *kafkaBackend) NodeID() int32 {
+	if c := b.log.cluster; c != nil {
+		return int32(c.self)
+	}
+	return standaloneNode
+}
 
-func (b *kafkaBackend) Cluster() kafka.Cluster { return b.cluster }
+func (b *kafkaBackend) Cluster() kafka.Cluster {
+	if c := b.log.cluster; c != nil {
+		return c.describe()
+	}
+	return b.cluster
+}
 
 func (b *kafkaBackend) Topic(name string) kafka.Topic { return b.wrap(b.log.catalog.topic(name)) }
 
@@ -134,14 +146,18 @@ func (b *kafkaBackend) UseTopic(ctx context.Context, name string) (kafka.Topic, 
 }
 
 func (b *kafkaBackend) CreateTopic(ctx context.Context, n kafka.NewTopic, validateOnly bool) (kafka.Topic, error) {
-	if n.ReplicationFactor > 1 {
+	clustered := b.log.cluster != nil
+	if n.ReplicationFactor > 1 && !clustered {
 		return nil, &kafka.Error{Code: kafka.InvalidReplicationFactor,
 			Text: fmt.Sprintf("topic %q: replication factor %d: there is one node, so it must be 1", n.Name, n.ReplicationFactor)}
 	}
-	if err := checkStandalone(n.Assignment); err != nil {
+	if err := b.checkAssignment(n.Assignment); err != nil {
 		return nil, err
 	}
 	cfg := TopicConfig{Partitions: int(max(n.Partitions, int32(len(n.Assignment)), 0))}
+	if clustered {
+		cfg.ReplicationFactor = int(max(n.ReplicationFactor, 0))
+	}
 	name := n.Name
 	for _, p := range n.Configs {
 		if p.Value == nil {
@@ -156,6 +172,19 @@ func (b *kafkaBackend) CreateTopic(ctx context.Context, n kafka.NewTopic, valida
 	}
 	t, err := b.log.CreateTopic(ctx, name, cfg)
 	return b.wrap(t), err
+}
+
+// checkAssignment refuses replicas that cannot be had: on a standalone Log any but its
+// own, and in a cluster all, for partitions go to shards, whose replicas they share.
+func (b *kafkaBackend) checkAssignment(assignment [][]int32) error {
+	if b.log.cluster == nil {
+		return checkStandalone(assignment)
+	}
+	if len(assignment) > 0 {
+		return &kafka.Error{Code: kafka.InvalidReplicaAssignment,
+			Text: "replicas are chosen by the cluster: give a replication factor, and reassign the partitions of a shard together later"}
+	}
+	return nil
 }
 
 // checkStandalone refuses replicas on other nodes than the one that there is.
@@ -199,7 +228,7 @@ func (b *kafkaBackend) DeleteTopic(ctx context.Context, t kafka.Topic) error {
 }
 
 func (b *kafkaBackend) AddPartitions(ctx context.Context, name string, total int32, assignment [][]int32, validateOnly bool) error {
-	if err := checkStandalone(assignment); err != nil {
+	if err := b.checkAssignment(assignment); err != nil {
 		return err
 	}
 	if assignment != nil {
@@ -266,7 +295,10 @@ func (b *kafkaBackend) DeleteRecords(ctx context.Context, t kafka.Topic, partiti
 	return r.LogStart(), nil
 }
 
-func (b *kafkaBackend) Append(_ context.Context, appends []*kafka.Append, _ time.Duration, hooks store.AppendHooks) error {
+func (b *kafkaBackend) Append(ctx context.Context, appends []*kafka.Append, timeout time.Duration, hooks store.AppendHooks) error {
+	if c := b.log.cluster; c != nil {
+		return c.appendHere(ctx, appends, timeout, hooks)
+	}
 	list := make([]*store.Append, len(appends))
 	for i, a := range appends {
 		a.Partition = a.Replica.(kafkaReplica).Partition
@@ -275,13 +307,21 @@ func (b *kafkaBackend) Append(_ context.Context, appends []*kafka.Append, _ time
 	return b.log.store.Append(list, hooks)
 }
 
-func (b *kafkaBackend) ReadBarrier(context.Context, []kafka.Replica) []error { return nil }
-
-func (b *kafkaBackend) NewProducerID(context.Context) (int64, error) {
-	return b.log.catalog.newProducerID(context.Background())
+func (b *kafkaBackend) ReadBarrier(ctx context.Context, replicas []kafka.Replica) []error {
+	if c := b.log.cluster; c != nil {
+		return c.readBarrier(ctx, replicas)
+	}
+	return nil
 }
 
-func (b *kafkaBackend) Coordinator(context.Context, string) (int32, error) {
+func (b *kafkaBackend) NewProducerID(ctx context.Context) (int64, error) {
+	return b.log.catalog.newProducerID(ctx)
+}
+
+func (b *kafkaBackend) Coordinator(ctx context.Context, group string) (int32, error) {
+	if c := b.log.cluster; c != nil {
+		return c.coordinatorOf(ctx, group)
+	}
 	return standaloneNode, nil
 }
 
@@ -295,6 +335,9 @@ func (t kafkaTopic) UniqueID() [16]byte { return t.id }
 func (t kafkaTopic) IsInternal() bool { return isInternalTopic(t.name) }
 
 func (t kafkaTopic) Placements() []kafka.Placement {
+	if c := t.log.cluster; c != nil {
+		return c.placements(t.Topic)
+	}
 	all := make([]kafka.Placement, t.NumPartitions())
 	for i := range all {
 		all[i] = kafka.Placement{Leader: standaloneNode, Epoch: standaloneEpoch, Replicas: standaloneReplicas, InSync: standaloneReplicas}
@@ -307,6 +350,9 @@ func (t kafkaTopic) Locate(partition int32) (kafka.Location, error) {
 	p, err := t.Partition(partition)
 	if err != nil {
 		return at, err
+	}
+	if c := t.log.cluster; c != nil {
+		return c.locate(p), nil
 	}
 	r, err := p.local()
 	if err != nil {

@@ -21,14 +21,6 @@ func (r kafkaReplica) RecordForTime(ms int64) (at base.Offset, timestamp int64, 
 	return at, t.UnixMilli(), true, nil
 }
 
-// EpochEnd: there is one epoch, which ends where the partition does.
-func (r kafkaReplica) EpochEnd(epoch base.LeaderEpoch) (base.LeaderEpoch, base.Offset, error) {
-	if epoch != standaloneEpoch {
-		return -1, -1, nil
-	}
-	return standaloneEpoch, r.HighWatermark(), nil
-}
-
 func (r kafkaReplica) Producers(context.Context) ([]kafka.ProducerState, error) {
 	list, err := r.Partition.Producers()
 	states := make([]kafka.ProducerState, len(list))

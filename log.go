@@ -23,12 +23,14 @@ type Log struct {
 	metrics  logMetrics
 	labels   labels
 	groups   *groups
+	cluster  *cluster // nil: standalone
 
 	ctx    context.Context // ends with the Log
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // background goroutines
 
 	mu       sync.Mutex
+	handOver sync.Once // of what a node leads, before closing
 	closing  bool
 	closed   chan struct{} // closed when Close is done
 	closeErr error
@@ -70,12 +72,31 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	l.store = s
 	l.appender = localAppender{s}
 	l.catalog = catalog{log: l, topics: make(map[string]*Topic), byID: make(map[TopicID]*Topic)}
-	l.catalog.store = localTopics{&l.catalog, s}
-	if err := l.catalog.store.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("leat: %s: %w", cfg.Dir, err), s.Close())
+	if err := l.openTopics(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	l.startUpkeep()
 	return l, nil
+}
+
+// openTopics makes the topics known: those of the directory, or of the cluster that the
+// Log is a node of.
+func (l *Log) openTopics(ctx context.Context) (err error) {
+	if l.cfg.Cluster != nil {
+		if l.cluster, err = openCluster(ctx, l); err != nil {
+			return err
+		}
+		l.catalog.store, l.appender = l.cluster.topics, clusterAppender{l.cluster}
+		return l.cluster.serveClients()
+	}
+	l.catalog.store = localTopics{&l.catalog, l.store}
+	if err = refuseClustered(l.store, l.cfg.Dir); err == nil {
+		err = l.catalog.store.load()
+	}
+	if err != nil {
+		return fmt.Errorf("leat: %s: %w", l.cfg.Dir, err)
+	}
+	return nil
 }
 
 // begin admits a call; end must follow if it returns nil.
@@ -132,6 +153,9 @@ func (l *Log) mapError(err error) error {
 // directory. It returns the first error of that, and the same on a second call.
 // A Poll that waits returns ErrClosed.
 func (l *Log) Close() error {
+	if l.cluster != nil {
+		l.handOver.Do(l.cluster.handOver)
+	}
 	l.mu.Lock()
 	if l.closing {
 		l.mu.Unlock()
@@ -152,7 +176,11 @@ func (l *Log) Close() error {
 	l.cancel()
 	l.wg.Wait()
 	l.calls.Wait()
-	errs = append(errs, l.groups.close(), l.store.Close())
+	errs = append(errs, l.groups.close())
+	if l.cluster != nil {
+		errs = append(errs, l.cluster.close())
+	}
+	errs = append(errs, l.store.Close())
 	l.closeErr = errors.Join(errs...)
 	close(l.closed)
 	return l.closeErr

@@ -39,22 +39,7 @@ var _ coordinator.Log = (*offsetsLog)(nil)
 // Append stores the records as one batch and returns when it is durable. What
 // is handed to the disk cannot be called back: ctx is looked at before.
 func (o *offsetsLog) Append(ctx context.Context, records []coordinator.KV) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	var b recordbatch.Builder
-	b.Reset(nil)
-	now := o.clock.Now().UnixMilli()
-	for _, kv := range records {
-		if err := b.Append(now, kv.Key, kv.Value, nil); err != nil {
-			return err
-		}
-	}
-	batch, err := b.Finish(recordbatch.FinishOptions{ProducerID: -1})
-	if err != nil {
-		return err
-	}
-	h, err := recordbatch.ParseHeader(batch)
+	batch, h, err := o.encode(ctx, records)
 	if err != nil {
 		return err
 	}
@@ -63,6 +48,27 @@ func (o *offsetsLog) Append(ctx context.Context, records []coordinator.KV) error
 		return err
 	}
 	return a.Err
+}
+
+// encode makes a batch of records, unless ctx has ended.
+func (o *offsetsLog) encode(ctx context.Context, records []coordinator.KV) ([]byte, recordbatch.Header, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, recordbatch.Header{}, err
+	}
+	var b recordbatch.Builder
+	b.Reset(nil)
+	now := o.clock.Now().UnixMilli()
+	for _, kv := range records {
+		if err := b.Append(now, kv.Key, kv.Value, nil); err != nil {
+			return nil, recordbatch.Header{}, err
+		}
+	}
+	batch, err := b.Finish(recordbatch.FinishOptions{ProducerID: -1})
+	if err != nil {
+		return nil, recordbatch.Header{}, err
+	}
+	h, err := recordbatch.ParseHeader(batch)
+	return batch, h, err
 }
 
 // Replay reads what is durable.

@@ -19,6 +19,8 @@ type Partition struct {
 	number int32
 	id     base.PartitionID
 	stored atomic.Pointer[store.Partition] // loaded on first use
+	// clustered is where the partition of a cluster is read; made on first use.
+	clustered atomic.Pointer[clusterReplica]
 
 	retention  retentionState
 	compaction compactionState
@@ -28,6 +30,7 @@ type Partition struct {
 type replica interface {
 	Read(f *store.Fetch, from Offset, maxBytes int) error
 	HighWatermark() Offset
+	AtEnd(at Offset) bool
 	LogStart() Offset
 	SizeBytes() int64
 	Records() int64
@@ -40,6 +43,10 @@ type replica interface {
 }
 
 var _ replica = (*store.Partition)(nil)
+
+// errNoReplica says that this node of a cluster has no replica of a partition, or not
+// yet.
+var errNoReplica = errors.New("leat: this node has no replica of the partition")
 
 // PartitionInfo describes a partition at one moment.
 type PartitionInfo struct {
@@ -69,6 +76,16 @@ func (p *Partition) name() TopicPartition {
 
 // replica returns where the partition is read, or ErrTopicDeleted.
 func (p *Partition) replica() (replica, error) {
+	if c := p.topic.log.cluster; c != nil {
+		if p.topic.deleted.Load() {
+			return nil, topicError(p.topic.name, ErrTopicDeleted)
+		}
+		if r := p.clustered.Load(); r != nil {
+			return r, nil
+		}
+		p.clustered.CompareAndSwap(nil, &clusterReplica{c: c, part: p})
+		return p.clustered.Load(), nil
+	}
 	r, err := p.local()
 	if err != nil {
 		return nil, err
@@ -76,10 +93,20 @@ func (p *Partition) replica() (replica, error) {
 	return r, nil
 }
 
-// local returns the partition in the store of this node, or ErrTopicDeleted.
+// shard returns the shard of a cluster that replicates the partition.
+func (p *Partition) shard() base.ShardID { return p.topic.state.Load().record.shards[p.number] }
+
+// local returns the partition in the store of this node, ErrTopicDeleted, or in a
+// cluster errNoReplica.
 func (p *Partition) local() (*store.Partition, error) {
 	if p.topic.deleted.Load() {
 		return nil, topicError(p.topic.name, ErrTopicDeleted)
+	}
+	if c := p.topic.log.cluster; c != nil {
+		if r := c.stored(p); r != nil {
+			return r, nil
+		}
+		return nil, fmt.Errorf("topic %q partition %d: %w", p.topic.name, p.number, errNoReplica)
 	}
 	if r := p.stored.Load(); r != nil {
 		return r, nil
@@ -115,12 +142,17 @@ func (p *Partition) mapError(err error) error {
 	return fmt.Errorf("topic %q partition %d: %w", p.topic.name, p.number, err)
 }
 
-// Info describes the partition.
+// Info describes the partition. In a cluster it is as this node's replica has it, or
+// where there is none, another's.
 func (p *Partition) Info(ctx context.Context) (PartitionInfo, error) {
 	if err := p.topic.log.begin(ctx); err != nil {
 		return PartitionInfo{}, err
 	}
 	defer p.topic.log.end()
+	return p.info()
+}
+
+func (p *Partition) info() (PartitionInfo, error) {
 	r, err := p.replica()
 	if err != nil {
 		return PartitionInfo{}, err

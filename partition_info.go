@@ -25,6 +25,16 @@ func (t *Topic) PartitionInfos(ctx context.Context) ([]PartitionInfo, error) {
 	s := t.state.Load()
 	infos := make([]PartitionInfo, len(s.partitions))
 	var errs []error
+	if t.log.cluster != nil {
+		for i, p := range s.partitions {
+			var err error
+			if infos[i], err = p.info(); err != nil {
+				infos[i].TopicPartition = p.name()
+				errs = append(errs, err)
+			}
+		}
+		return infos, errors.Join(errs...)
+	}
 	err := t.log.store.Peek(s.record.PartitionIDs, func(i int, k store.Peek, err error) {
 		info := &infos[i]
 		info.TopicPartition = s.partitions[i].name()

@@ -481,6 +481,7 @@ func (p *Producer) retry(batches []*producerBatch) {
 		timer := clock.NewTimer(backoff)
 		select {
 		case <-timer.C():
+		case <-p.log.leadersChanged():
 		case <-p.log.ctx.Done():
 			timer.Stop()
 		}
@@ -499,6 +500,15 @@ func (p *Producer) retry(batches []*producerBatch) {
 			return
 		}
 	}
+}
+
+// leadersChanged returns a channel that is closed when some partition gets another
+// leader; nil on a Log without a cluster.
+func (l *Log) leadersChanged() <-chan struct{} {
+	if l.cluster == nil {
+		return nil
+	}
+	return l.cluster.leaders.next()
 }
 
 // beginAnewAfterFailure gives the partitions of batches that failed for good the

@@ -164,7 +164,7 @@ func (t *Topic) retain(ctx context.Context, failed func(*Partition, error)) (res
 		res.Failed++
 		failed(p, err)
 	}
-	for chunk := range slices.Chunk(s.partitions, peekChunk) {
+	for chunk := range slices.Chunk(t.log.led(s.partitions), peekChunk) {
 		if err := t.lookForRetention(chunk, fail); err != nil {
 			return res, err
 		}
@@ -237,7 +237,14 @@ func (p *Partition) retain(rule *retentionRule) (store.TrimStats, error) {
 		}
 		to = max(to, at)
 	}
-	trim, err := r.Trim(to)
+	at, err := p.replica()
+	if err != nil {
+		return store.TrimStats{}, err
+	}
+	var trim store.TrimStats
+	if to > r.LogStart() {
+		trim, err = at.Trim(to)
+	}
 	if err != nil {
 		return trim, p.mapError(err)
 	}

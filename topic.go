@@ -86,11 +86,26 @@ func (l *Log) createTopic(ctx context.Context, name string, cfg TopicConfig) (*T
 	if err != nil {
 		return nil, l.mapError(err)
 	}
-	l.cfg.Logger.Info("topic created", "topic", name, "partitions", t.NumPartitions())
+	if l.cluster == nil {
+		l.topicCreated(name, t.NumPartitions())
+	}
+	return t, nil
+}
+
+// topicCreated and topicDeleted tell the program of what is durable; of a cluster's
+// topics on every node.
+func (l *Log) topicCreated(name string, partitions int) {
+	l.cfg.Logger.Info("topic created", "topic", name, "partitions", partitions)
 	if h := l.cfg.Hooks.TopicCreated; h != nil {
 		h(name)
 	}
-	return t, nil
+}
+
+func (l *Log) topicDeleted(name string) {
+	l.cfg.Logger.Info("topic deleted", "topic", name)
+	if h := l.cfg.Hooks.TopicDeleted; h != nil {
+		h(name)
+	}
 }
 
 // Topic returns an existing topic, or ErrUnknownTopic.
@@ -223,9 +238,8 @@ func (l *Log) deleteTopic(ctx context.Context, t *Topic) error {
 	if err := l.catalog.store.remove(ctx, t); err != nil {
 		return l.mapError(err)
 	}
-	l.cfg.Logger.Info("topic deleted", "topic", t.name)
-	if h := l.cfg.Hooks.TopicDeleted; h != nil {
-		h(t.name)
+	if l.cluster == nil {
+		l.topicDeleted(t.name)
 	}
 	return nil
 }

@@ -30,12 +30,19 @@ const (
 // the field. Durations have a resolution of a millisecond and must be whole
 // ones; sizes are in bytes.
 //
-// Each field but Partitions is one of Kafka's properties, named at the field;
+// Each field but Partitions and ReplicationFactor is a property, Kafka's but for one,
+// named at the field;
 // SetProperty and Properties translate. As JSON, which is how a Log stores it,
 // durations are nanoseconds and the names of fields never change.
 type TopicConfig struct {
 	// Partitions is the number of partitions, 1 to 100,000. Default 1.
 	Partitions int `json:"partitions,omitempty"`
+
+	// ReplicationFactor is how many nodes of a cluster store each partition: 1 to 64,
+	// and not more than there are nodes when the topic is created. Default that of the
+	// cluster, and 1 on a Log without one, which takes no other. It is given with the
+	// creation; moving the topic's replicas may change it.
+	ReplicationFactor int `json:"replication_factor,omitempty"`
 
 	// CleanupPolicy says what is done with old records. Default Delete.
 	// Kafka's cleanup.policy.
@@ -102,6 +109,12 @@ type TopicConfig struct {
 	// acks=all: 1 to 32,767. Default 1. It is kept and shown, and has no effect
 	// on a Log without a cluster. Kafka's min.insync.replicas.
 	MinInSyncReplicas int `json:"min_insync_replicas,omitempty"`
+
+	// DedicatedShards is how many Raft groups of a cluster replicate the partitions of
+	// this topic alone: 1 to 1,024; -1, the default, is none, so that they share groups
+	// with other topics. It counts when the topic is created, is kept and shown, and
+	// has no effect on a Log without a cluster. The property is leat.dedicated.shards.
+	DedicatedShards int `json:"dedicated_shards,omitempty"`
 }
 
 // defaultTopicConfig is what a topic has of which nothing was said. No field
@@ -122,6 +135,7 @@ func defaultTopicConfig() TopicConfig {
 		MessageTimestampBeforeMax: Forever,
 		MessageTimestampAfterMax:  time.Hour,
 		MinInSyncReplicas:         1,
+		DedicatedShards:           -1,
 	}
 }
 
@@ -129,6 +143,9 @@ func defaultTopicConfig() TopicConfig {
 func (c TopicConfig) inherit(parent TopicConfig) TopicConfig {
 	if c.Partitions == 0 {
 		c.Partitions = parent.Partitions
+	}
+	if c.ReplicationFactor == 0 {
+		c.ReplicationFactor = parent.ReplicationFactor
 	}
 	for i := range topicProperties {
 		topicProperties[i].inherit(&c, &parent)
@@ -147,6 +164,9 @@ func (c TopicConfig) withDefaults() TopicConfig { return c.inherit(defaultTopicC
 func (c TopicConfig) validate() error {
 	if c.Partitions < 0 || c.Partitions > partitionsMax {
 		return &ConfigError{Property: "partitions", Value: strconv.Itoa(c.Partitions), Rule: "must be from 1 to 100000"}
+	}
+	if c.ReplicationFactor < 0 || c.ReplicationFactor > replicationFactorMax {
+		return &ConfigError{Property: "replication.factor", Value: strconv.Itoa(c.ReplicationFactor), Rule: "must be from 1 to 64"}
 	}
 	for i := range topicProperties {
 		p := &topicProperties[i]

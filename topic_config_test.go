@@ -27,12 +27,16 @@ func fullTopicConfig() TopicConfig {
 		MessageTimestampBeforeMax: 1500 * time.Millisecond,
 		MessageTimestampAfterMax:  Forever,
 		MinInSyncReplicas:         2,
+		DedicatedShards:           3,
 	}
 }
 
 func TestTopicConfigDefaultsLeaveNoZero(t *testing.T) {
 	got := reflect.ValueOf(TopicConfig{}.withDefaults())
 	for i := range got.NumField() {
+		if name := got.Type().Field(i).Name; name == "ReplicationFactor" {
+			continue // that of the cluster, which another node may know
+		}
 		if got.Field(i).IsZero() {
 			t.Errorf("%s has no default", got.Type().Field(i).Name)
 		}
@@ -46,8 +50,8 @@ func TestTopicConfigDefaultsLeaveNoZero(t *testing.T) {
 }
 
 func TestTopicConfigEveryFieldIsAProperty(t *testing.T) {
-	if fields := reflect.TypeFor[TopicConfig]().NumField(); len(topicProperties) != fields-1 { // Partitions
-		t.Errorf("%d properties for %d fields", len(topicProperties), fields-1)
+	if fields := reflect.TypeFor[TopicConfig]().NumField(); len(topicProperties) != fields-2 { // Partitions, ReplicationFactor
+		t.Errorf("%d properties for %d fields", len(topicProperties), fields-2)
 	}
 	full, want := fullTopicConfig(), TopicConfig{}.Properties()
 	for name, value := range full.Properties() {
@@ -93,6 +97,7 @@ func TestTopicConfigProperties(t *testing.T) {
 			"message.timestamp.before.max.ms": "9223372036854775807",
 			"message.timestamp.after.max.ms":  "3600000",
 			"min.insync.replicas":             "1",
+			"leat.dedicated.shards":           "-1",
 		}},
 		{"all set", fullTopicConfig(), map[string]string{
 			"cleanup.policy":                  "compact,delete",
@@ -108,6 +113,7 @@ func TestTopicConfigProperties(t *testing.T) {
 			"message.timestamp.before.max.ms": "1500",
 			"message.timestamp.after.max.ms":  "9223372036854775807",
 			"min.insync.replicas":             "2",
+			"leat.dedicated.shards":           "3",
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -302,7 +308,7 @@ func TestTopicConfigJSON(t *testing.T) {
 	const golden = `{"partitions":6,"cleanup_policy":"compact,delete","retention_ns":-1,"retention_bytes":1099511627776,` +
 		`"max_message_bytes":2097152,"min_compaction_lag_ns":60000000000,"max_compaction_lag_ns":3600000000000,` +
 		`"delete_retention_ns":-2,"min_cleanable_dirty_ratio":-1,"compression":"zstd","timestamp_type":"LogAppendTime",` +
-		`"message_timestamp_before_max_ns":1500000000,"message_timestamp_after_max_ns":-1,"min_insync_replicas":2}`
+		`"message_timestamp_before_max_ns":1500000000,"message_timestamp_after_max_ns":-1,"min_insync_replicas":2,"dedicated_shards":3}`
 	got, err := json.Marshal(fullTopicConfig())
 	if err != nil || string(got) != golden {
 		t.Errorf("got  %s, %v\nwant %s", got, err, golden)

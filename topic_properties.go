@@ -48,6 +48,24 @@ func (c *TopicConfig) ResetProperty(name string) error {
 	return nil
 }
 
+// given returns the properties that c sets, by name. The map is the caller's.
+func (c TopicConfig) given() map[string]string {
+	m := make(map[string]string)
+	for i := range topicProperties {
+		p := &topicProperties[i]
+		without := c
+		if p.inherit(&without, nil); without != c {
+			m[p.name] = p.show(&c)
+		}
+	}
+	return m
+}
+
+// isTopicProperty reports whether name is one of TopicConfig's.
+func isTopicProperty(name string) bool {
+	return slices.ContainsFunc(topicProperties, func(p topicProperty) bool { return p.name == name })
+}
+
 func findTopicProperty(name, value string) (*topicProperty, error) {
 	for i := range topicProperties {
 		if topicProperties[i].name == name {
@@ -94,6 +112,8 @@ var topicProperties = []topicProperty{
 	millisProperty("message.timestamp.before.max.ms", millisForeverMax, func(c *TopicConfig) *time.Duration { return &c.MessageTimestampBeforeMax }),
 	millisProperty("message.timestamp.after.max.ms", millisForeverMax, func(c *TopicConfig) *time.Duration { return &c.MessageTimestampAfterMax }),
 	numberProperty("min.insync.replicas", 1, minInSyncReplicasMax, false, func(c *TopicConfig) *int { return &c.MinInSyncReplicas }),
+	numberProperty("leat.dedicated.shards", 1, shardsPerFactorMax, true, func(c *TopicConfig) *int { return &c.DedicatedShards }).
+		withRule("must be a whole number from 1 to 1024, or -1 for none"),
 }
 
 // unusedTopicProperties is what Kafka's topics have besides: properties of
@@ -192,6 +212,12 @@ func millisProperty(name string, kind millisKind, field func(*TopicConfig) *time
 		},
 		inherit: inheritField(field),
 	}
+}
+
+// withRule returns p with another text of its rule.
+func (p topicProperty) withRule(rule string) topicProperty {
+	p.rule = rule
+	return p
 }
 
 // numberProperty is an integer in [lo, hi], lo above 0, or Unlimited where that

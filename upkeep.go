@@ -81,6 +81,37 @@ func (l *Log) mapWorkError(ctx context.Context, err error) error {
 	return l.mapError(err)
 }
 
+// kept returns those of partitions that this node stores, all on a standalone Log:
+// each node of a cluster compacts its own replicas.
+func (l *Log) kept(partitions []*Partition) []*Partition {
+	if l.cluster == nil {
+		return partitions
+	}
+	var kept []*Partition
+	for _, p := range partitions {
+		if l.cluster.stored(p) != nil {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+// led returns those of partitions of which this node decides what retention removes:
+// in a cluster the leader does for all replicas.
+func (l *Log) led(partitions []*Partition) []*Partition {
+	kept := l.kept(partitions)
+	if l.cluster == nil {
+		return kept
+	}
+	var led []*Partition
+	for _, p := range kept {
+		if l.cluster.leaderOf(p).Node == l.cluster.self {
+			led = append(led, p)
+		}
+	}
+	return led
+}
+
 // reclaim gives space back at the end of a round of background work.
 func (l *Log) reclaim(ctx context.Context) {
 	err := l.store.ReclaimDue(ctx)

@@ -13,6 +13,7 @@ var layers = [][]string{
 	{"internal/recordbatch", "internal/assignor", "internal/wire", "raftmeta"},
 	{"internal/store"},
 	{"internal/coordinator", "internal/peer", "kafka", "replication"},
+	{"internal/seam"},
 	{""},
 	{"leattest", "leatprom"},
 	{"cmd/leat/internal/..."},

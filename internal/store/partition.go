@@ -64,6 +64,9 @@ func (p *Partition) ID() base.PartitionID { return p.id }
 // is durable.
 func (p *Partition) HighWatermark() base.Offset { return base.Offset(p.hw.Load()) }
 
+// AtEnd reports whether a reader at an offset has to wait for what comes next.
+func (p *Partition) AtEnd(at base.Offset) bool { return at == p.HighWatermark() }
+
 // LogStart is the first offset that may be read; retention and DeleteRecords
 // move it.
 func (p *Partition) LogStart() base.Offset { return base.Offset(p.logStart.Load()) }

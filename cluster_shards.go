@@ -1,0 +1,67 @@
+package leat
+
+import (
+	"context"
+	"sync"
+
+	"github.com/leatlog/leat/internal/base"
+	"github.com/leatlog/leat/replication"
+)
+
+// clusterShards is the shards of which this node runs a replica.
+type clusterShards struct {
+	mu sync.RWMutex
+	by map[base.ShardID]*clusterShard
+}
+
+func (s *clusterShards) get(id base.ShardID) *clusterShard {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.by[id]
+}
+
+func (s *clusterShards) put(sh *clusterShard) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.by == nil {
+		s.by = make(map[base.ShardID]*clusterShard)
+	}
+	s.by[sh.id] = sh
+}
+
+func (s *clusterShards) remove(id base.ShardID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.by, id)
+}
+
+func (s *clusterShards) all() []*clusterShard {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := make([]*clusterShard, 0, len(s.by))
+	for _, sh := range s.by {
+		all = append(all, sh)
+	}
+	return all
+}
+
+// clusterShard is a shard of which this node runs a replica.
+type clusterShard struct {
+	cluster *cluster
+	id      base.ShardID
+	replica base.ReplicaID
+	raft    *replication.DataShard
+
+	wake   chan struct{}   // room for one: its duties may have changed
+	ctx    context.Context // of its duties
+	cancel context.CancelFunc
+	done   chan struct{} // closed when they have ended
+}
+
+// kick makes the shard look at its duties.
+func (s *clusterShard) kick() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
