@@ -18,7 +18,7 @@ import (
 // cluster is nodes in one process, with disks in memory and a network that can
 // be cut.
 type cluster struct {
-	t     *testing.T
+	t     testing.TB
 	net   *faultnet.Network
 	nodes []*member
 	tune  func(*Config)
@@ -41,7 +41,7 @@ type member struct {
 
 func (m *member) addr() string { return fmt.Sprintf("node%d:7001", m.id) }
 
-func newCluster(t *testing.T, nodes int, tune func(*Config)) *cluster {
+func newCluster(t testing.TB, nodes int, tune func(*Config)) *cluster {
 	t.Helper()
 	c := &cluster{t: t, net: faultnet.New(1), tune: tune}
 	for i := range nodes {

@@ -47,7 +47,7 @@ func (m *member) startData(sc ShardConfig) *DataShard {
 	return s
 }
 
-func newDataCluster(t *testing.T, nodes int, tune func(*Config)) *cluster {
+func newDataCluster(t testing.TB, nodes int, tune func(*Config)) *cluster {
 	c := newCluster(t, nodes, tune)
 	for _, m := range c.nodes {
 		m.startData(ShardConfig{Replica: base.ReplicaID(m.id), Members: c.members()})

@@ -270,7 +270,7 @@ func (n *Node) start(c ShardConfig, do func(members map[uint64]dragonboat.Target
 		CheckQuorum:         true,
 		PreVote:             true,
 		OrderedConfigChange: true,
-		Quiesce:             true,
+		Quiesce:             n.cfg.Quiesce,
 		IsNonVoting:         c.NonVoting,
 		SnapshotEntries:     uint64(n.cfg.SnapshotEntries),
 		CompactionOverhead:  uint64(n.cfg.LogTailEntries),

@@ -162,7 +162,9 @@ func (t *Transport) Close() error {
 	t.cancel()
 	var err error
 	if first && l != nil {
-		err = l.Close()
+		if err = l.Close(); errors.Is(err, net.ErrClosed) {
+			err = nil
+		}
 	}
 	t.closeConns(func(*conn) bool { return true })
 	t.wg.Wait()

@@ -74,7 +74,7 @@ func (r *raftTransport) GetConnection(ctx context.Context, addr string) (raftio.
 	if err != nil {
 		return nil, err
 	}
-	return &messageConn{s, messageFrames{limit: r.t.cfg.MaxFrameBytes}}, nil
+	return &messageConn{sender: s, ctx: ctx, raft: r, addr: addr, frames: messageFrames{limit: r.t.cfg.MaxFrameBytes}}, nil
 }
 
 func (r *raftTransport) GetSnapshotConnection(ctx context.Context, addr string) (raftio.ISnapshotConnection, error) {
@@ -88,7 +88,8 @@ func (r *raftTransport) GetSnapshotConnection(ctx context.Context, addr string) 
 // sender is a dialled connection over which the peer sends nothing.
 type sender struct {
 	*conn
-	ended chan struct{} // closed by watch
+	ended  chan struct{} // closed by watch
+	forget func() bool
 }
 
 func (r *raftTransport) connect(ctx context.Context, addr string, p purpose) (*sender, error) {
@@ -97,6 +98,8 @@ func (r *raftTransport) connect(ctx context.Context, addr string, p purpose) (*s
 		return nil, err
 	}
 	s := &sender{conn: c, ended: make(chan struct{})}
+	// A write may take long: the end of ctx ends it.
+	s.forget = context.AfterFunc(ctx, func() { c.raw.Close() })
 	go s.watch()
 	return s, nil
 }
@@ -106,6 +109,7 @@ func (r *raftTransport) connect(ctx context.Context, addr string, p purpose) (*s
 func (s *sender) watch() {
 	defer s.t.untrack(s.conn)
 	defer close(s.ended)
+	defer s.forget()
 	_, err := s.r.ReadByte()
 	if err == nil {
 		s.t.logger.Warn("a peer sent what it should not", "node", s.peer.Node, "addr", s.peer.Addr)
@@ -128,19 +132,30 @@ func (s *sender) Close() {
 	<-s.ended
 }
 
+// messageConn is for one goroutine.
 type messageConn struct {
 	*sender
+	ctx    context.Context // ends when dragonboat closes its transport
+	raft   *raftTransport
+	addr   string
 	frames messageFrames
 }
 
 var _ raftio.IConnection = (*messageConn)(nil)
 
+// SendMessageBatch connects again when the peer has closed the connection, as
+// when it was restarted: dragonboat would lose this message, which may be a vote,
+// and send no other for a second.
 func (m *messageConn) SendMessageBatch(batch pb.MessageBatch) error {
 	if m.t.sealed.Load() {
 		return ErrClosed
 	}
-	if err := m.broken(); err != nil {
-		return err
+	if m.broken() != nil {
+		s, err := m.raft.connect(m.ctx, m.addr, purposeMessages)
+		if err != nil {
+			return err
+		}
+		m.sender = s
 	}
 	return m.frames.each(batch.Requests, func(parts [][]byte) error {
 		return m.send(frameMessages, parts...)

@@ -207,7 +207,7 @@ func TestTransportCarriesRaft(t *testing.T) {
 }
 
 // waitFor polls for what has no event to wait for.
-func waitFor(t *testing.T, what string, ok func() bool) {
+func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for !ok() {
@@ -232,8 +232,18 @@ func TestTransportNoticesAPeerThatWentAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-mc.(*messageConn).ended
-	if err := mc.SendMessageBatch(pb.MessageBatch{Requests: []pb.Message{{Type: pb.Heartbeat, To: 1}}}); !errors.Is(err, ErrClosed) {
+	heartbeat := pb.MessageBatch{Requests: []pb.Message{{Type: pb.Heartbeat, To: 1}}}
+	if err := mc.SendMessageBatch(heartbeat); !errors.Is(err, ErrRefused) {
 		t.Fatalf("sent to a closed node: %v", err)
+	}
+	// When it is back, no message is lost to the old connection.
+	b = startRaft(t, bt)
+	if err := mc.SendMessageBatch(heartbeat); err != nil {
+		t.Fatal(err)
+	}
+	<-b.messages
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
 	}
 	var refused *RefusedError
 	if _, err := a.GetConnection(t.Context(), bt.Addr()); !errors.As(err, &refused) || refused.Reason != RefusedNotReady {
