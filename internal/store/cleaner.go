@@ -109,8 +109,17 @@ func (c *cleaner) round(ctx context.Context, from, upTo base.Offset) error {
 	}
 	return c.p.change(func(_ *pebble.Batch, st *partitionState) error {
 		st.compactedTo = max(st.compactedTo, c.end)
-		return nil
+		return c.replaced()
 	}, nil)
+}
+
+// replaced returns an error if a Raft snapshot replaced the partition since the
+// run began: what was read is not there any more.
+func (c *cleaner) replaced() error {
+	if c.p.sh != nil && c.p.sh.imports.Load() != c.imports {
+		return ErrShardImporting
+	}
+	return nil
 }
 
 // note fills the map and sets c.end.
@@ -278,8 +287,8 @@ func (c *cleaner) filter(b *storedBatch) ([]byte, error) {
 func (c *cleaner) commit(edits []edit, removes bool) error {
 	p := c.p
 	return p.change(func(b *pebble.Batch, st *partitionState) error {
-		if p.sh != nil && p.sh.imports.Load() != c.imports {
-			return ErrShardImporting // what was read is not there any more
+		if err := c.replaced(); err != nil {
+			return err
 		}
 		for i := range edits {
 			e := &edits[i]

@@ -23,6 +23,7 @@ type modelBatch struct {
 type modelProducer struct {
 	epoch   int16
 	batches []modelWindow // at most five
+	heard   int64         // in a replicated partition: when the last batch came
 }
 
 type modelWindow struct {
@@ -36,6 +37,7 @@ type modelPartition struct {
 	maxTime     int64
 	compactedTo base.Offset
 	producers   map[int64]*modelProducer
+	now         int64 // in a replicated partition: the highest time of an accepted batch
 }
 
 func newModelPartition() *modelPartition {
@@ -49,14 +51,19 @@ type modelAppend struct {
 	id      int64 // -1: not idempotent
 	epoch   int16
 	seq     int32
+	now     int64 // when it came, for a replicated partition
 }
 
 // append returns the offset that the batch should get, whether it is a retry,
 // or the rule that it breaks.
 func (m *modelPartition) append(a modelAppend) (at base.Offset, dup bool, err error) {
 	n := int32(len(a.records))
+	now := max(m.now, a.now)
 	if a.id >= 0 {
 		p := m.producers[a.id]
+		if p != nil && p.heard < now-24*3600*1000 && a.now != 0 {
+			p = nil
+		}
 		if p != nil {
 			last := p.batches[len(p.batches)-1].last
 			next := int32((int64(last) + 1) % (1 << 31))
@@ -76,10 +83,12 @@ func (m *modelPartition) append(a modelAppend) (at base.Offset, dup bool, err er
 			p = &modelProducer{epoch: a.epoch}
 			m.producers[a.id] = p
 		}
+		p.heard = now
 		p.batches = append(p.batches, modelWindow{a.seq, int32((int64(a.seq) + int64(n) - 1) % (1 << 31)), m.next})
 		p.batches = p.batches[max(0, len(p.batches)-5):]
 	}
 	at = m.next
+	m.now = now
 	m.maxTime = max(m.maxTime, a.ts)
 	b := modelBatch{base: at, last: at + base.Offset(n) - 1, maxSoFar: m.maxTime}
 	for i, r := range a.records {

@@ -236,7 +236,11 @@ func (w *raftWorld) pick() (ni int, n *raftNode, si int, s *raftShard) {
 func (w *raftWorld) propose() {
 	s := w.shards[w.r.IntN(len(w.shards))]
 	for range 1 + w.r.IntN(6) {
-		c := &raftCommand{kind: "nothing", now: w.m.now}
+		// Leaders have clocks of their own, and hours pass.
+		c := &raftCommand{kind: "nothing", now: w.m.now + int64(w.r.IntN(7_200_000)) - 3_600_000}
+		if w.r.IntN(8) == 0 {
+			w.m.now += int64(w.r.IntN(20 * 3_600_000))
+		}
 		ids := slices.Sorted(maps.Keys(s.now.partitions))
 		if len(ids) > 0 {
 			c.p = ids[w.r.IntN(len(ids))]
@@ -259,10 +263,11 @@ func (w *raftWorld) propose() {
 			c.kind, c.name = "delete", fmt.Sprint("s", w.r.IntN(4))
 		case k == 7:
 			c.kind, c.p = "append", s.unknown(w.r)
-			c.model = modelAppend{records: w.m.records(), id: -1, ts: w.m.now}
+			c.model = modelAppend{records: w.m.records(), id: -1, ts: w.m.now, now: c.now}
 			c.batch = w.m.build(nil, c.model)
 		case k > 8:
 			c.kind, c.model = "append", w.m.batch(s.now.partitions[c.p])
+			c.model.now = c.now
 			c.batch = w.m.build(nil, c.model)
 		}
 		c.at, c.dup, c.err = s.now.apply(c)
