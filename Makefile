@@ -8,7 +8,7 @@ BENCHTIME ?= 1s
 # Everything that is a module of its own below this one.
 MODULES := $(patsubst %/go.mod,%,$(wildcard */go.mod))
 
-.PHONY: test check gofmt vet tidy lint race fuzz examples modules test-clients bench api
+.PHONY: test check gofmt vet tidy lint race fuzz examples modules test-clients check-dashboard bench api
 
 # What the README tells everyone to run.
 test:
@@ -53,6 +53,11 @@ CLIENT_MODULES := $(patsubst %/go.mod,%,$(wildcard clients/*/go.mod))
 test-clients:
 	@for m in $(CLIENT_MODULES); do echo "cd $$m && go mod tidy -diff && go vet && staticcheck && go test"; (cd $$m && go mod tidy -diff && go vet ./... && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./... && go test ./...) || exit 1; done
 	cd clients/run && go run . $(CLIENTS)
+
+# The queries of the dashboard for Grafana, in a Prometheus that scrapes nodes under load.
+# Needs Prometheus, as in Debian's package of that name.
+check-dashboard:
+	LEAT_CHECK_DASHBOARD=1 go test -count=1 ./docs/dashboard
 
 # make bench BENCH=Produce BENCHTIME=5s
 bench:

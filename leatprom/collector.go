@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -32,8 +33,9 @@ func WithTopics(want func(topic string) bool) Option { return func(c *Collector)
 // WithGroupLag exports how far groups are behind, by group and topic: those for which
 // want, which may be called concurrently, returns true, all if it is nil, and at most
 // limit of them, in the order of their names; the rest is counted in
-// leat_groups_omitted. It reads the offsets of each group at each scrape. Without this
-// option there is none.
+// leat_groups_omitted. It reads the offsets of each group at each scrape; in a cluster
+// it asks the other nodes, and what is not answered within 5 s is missing and counts in
+// leat_collect_errors_total. Without this option there is none.
 func WithGroupLag(limit int, want func(group string) bool) Option {
 	return func(c *Collector) { c.groups, c.groupLimit, c.wantGroup = true, limit, want }
 }
@@ -156,9 +158,14 @@ func (c *Collector) collectPartitions(out chan<- prometheus.Metric) (left int) {
 	return left
 }
 
+// groupsTimeout bounds what a scrape waits for groups, whose offsets are with other
+// nodes in a cluster.
+const groupsTimeout = 5 * time.Second
+
 // collectGroups sends the lag of groups.
 func (c *Collector) collectGroups(out chan<- prometheus.Metric) {
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), groupsTimeout)
+	defer cancel()
 	groups, err := c.log.Groups(ctx)
 	if err != nil && !errors.Is(err, leat.ErrClosed) {
 		c.errors.Add(1)

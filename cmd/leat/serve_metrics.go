@@ -70,9 +70,12 @@ func (m *metricsServer) close() error {
 	return errors.Join(err, m.err)
 }
 
+// groupLagMax is how many groups have a lag of their own in the metrics.
+const groupLagMax = 1000
+
 func metricsHandler(log *leat.Log, profiles bool, logger *slog.Logger) http.Handler {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(leatprom.NewCollector(log), collectors.NewGoCollector(),
+	reg.MustRegister(leatprom.NewCollector(log, leatprom.WithGroupLag(groupLagMax, nil)), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{

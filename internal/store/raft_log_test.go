@@ -129,6 +129,28 @@ func TestLogKeepsWhatWasSaved(t *testing.T) {
 	check()
 }
 
+// TestLogCountsFsyncs: the latency of commits has what SaveLog fsynced, and only that.
+func TestLogCountsFsyncs(t *testing.T) {
+	t.Parallel()
+	s := openMem(t, NewMemFS())
+	commits := func() (n int64) {
+		for _, c := range s.Metrics().CommitLatency {
+			n += c
+		}
+		return n
+	}
+	save := func(index base.RaftIndex, sync bool) {
+		require.NoError(t, s.SaveLog([]LogUpdate{{Shard: 16, Replica: 1, Entries: logEntries(index, 1, 7, "a"), Sync: sync}}))
+	}
+	save(1, true) // the first writes more
+	before := commits()
+	save(2, true)
+	save(3, false)
+	save(4, true)
+	require.Equal(t, before+2, commits())
+	require.NoError(t, s.Close())
+}
+
 func TestLogReplacesAConflictingSuffix(t *testing.T) {
 	t.Parallel()
 	fs := NewMemFS()
