@@ -2,12 +2,14 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +25,41 @@ func WrittenBytes() (int64, error) {
 func ResidentBytes() (int64, error) {
 	kib, err := procField("/proc/self/status", "VmRSS")
 	return kib << 10, err
+}
+
+// ResidentBytesOf returns the resident memory of a process.
+func ResidentBytesOf(pid int) (int64, error) {
+	kib, err := procField(fmt.Sprintf("/proc/%d/status", pid), "VmRSS")
+	return kib << 10, err
+}
+
+// clockTicks is how many of the units of /proc/pid/stat make a second, on every
+// architecture that Go runs on.
+const clockTicks = 100
+
+// ProcessorTime returns how long a process has kept processors busy, in its own
+// code and in the kernel's, to 10 ms.
+func ProcessorTime(pid int) (time.Duration, error) {
+	path := fmt.Sprintf("/proc/%d/stat", pid)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	// The second field is the name, in parentheses, and may hold anything; the
+	// 14th and 15th are the times.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("%s has %d fields after the name", path, len(fields))
+	}
+	ticks := int64(0)
+	for _, f := range fields[11:13] {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", path, err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / clockTicks, nil
 }
 
 // procField returns the number after "name:" in a file of such lines.
