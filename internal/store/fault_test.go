@@ -135,7 +135,20 @@ func writeUntilFailure(t testing.TB, s *Store, a *acks) error {
 // readable, nothing hangs, Close works, and opening again, of the directory as
 // it is or as a power loss leaves it, finds all that was acknowledged.
 func TestDiskFaults(t *testing.T) {
-	points := map[string]func(op errorfs.Op) bool{
+	for name, hit := range faultPoints() {
+		// For good, and once.
+		for i, cause := range []error{syscall.ENOSPC, syscall.EIO} {
+			t.Run(fmt.Sprintf("%s/%v", name, cause), func(t *testing.T) {
+				t.Parallel()
+				testDiskFault(t, hit, cause, i == 1)
+			})
+		}
+	}
+}
+
+// faultPoints are the kinds of writes that a store does.
+func faultPoints() map[string]func(op errorfs.Op) bool {
+	return map[string]func(op errorfs.Op) bool{
 		"wal fsync": func(op errorfs.Op) bool { return isWAL(op) && isSync(op) },
 		"wal write": func(op errorfs.Op) bool { return isWAL(op) && op.Kind == errorfs.OpFileWrite },
 		"wal create": func(op errorfs.Op) bool {
@@ -154,15 +167,6 @@ func TestDiskFaults(t *testing.T) {
 		"everything": func(op errorfs.Op) bool {
 			return op.Kind.ReadOrWrite() == errorfs.OpIsWrite && op.Kind != errorfs.OpFilePreallocate
 		},
-	}
-	for name, hit := range points {
-		// For good, and once.
-		for i, cause := range []error{syscall.ENOSPC, syscall.EIO} {
-			t.Run(fmt.Sprintf("%s/%v", name, cause), func(t *testing.T) {
-				t.Parallel()
-				testDiskFault(t, hit, cause, i == 1)
-			})
-		}
 	}
 }
 
