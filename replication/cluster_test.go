@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/leatlog/leat/internal/base"
+	"github.com/leatlog/leat/internal/faultdisk"
 	"github.com/leatlog/leat/internal/faultnet"
 	"github.com/leatlog/leat/internal/store"
 )
@@ -28,7 +29,7 @@ type cluster struct {
 type member struct {
 	c    *cluster
 	id   base.NodeID
-	disk store.FS
+	disk *faultdisk.Disk
 	fs   *FS
 
 	store     *store.Store
@@ -45,7 +46,7 @@ func newCluster(t testing.TB, nodes int, tune func(*Config)) *cluster {
 	t.Helper()
 	c := &cluster{t: t, net: faultnet.New(1), tune: tune}
 	for i := range nodes {
-		m := &member{c: c, id: base.NodeID(i + 1), disk: store.NewMemFS(), fs: NewMemFS()}
+		m := &member{c: c, id: base.NodeID(i + 1), disk: faultdisk.New(uint64(i)), fs: NewMemFS()}
 		c.nodes = append(c.nodes, m)
 		m.open()
 	}
@@ -61,7 +62,7 @@ func (m *member) open() {
 	t := m.c.t
 	t.Helper()
 	var err error
-	if m.store, err = store.Open(store.Options{Dir: "store", FS: m.disk}); err != nil {
+	if m.store, err = store.Open(store.Options{Dir: "store", FS: m.disk.FS()}); err != nil {
 		t.Fatal(err)
 	}
 	m.transport, err = NewTransport(TransportConfig{NodeID: m.id, ClusterID: "c", RaftAddr: m.addr(),

@@ -75,7 +75,7 @@ type AppendResult struct {
 }
 
 // PendingAppend is an append under way. It belongs to one goroutine.
-type PendingAppend struct{ pending Pending }
+type PendingAppend struct{ pending *pending }
 
 // Append proposes to append a batch. Batches of one goroutine are applied in the
 // order of the calls. Only the leader proposes; ErrBusy says that too much is

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leatlog/leat/internal/base"
+	"github.com/leatlog/leat/internal/faultdisk"
 	"github.com/leatlog/leat/internal/recordbatch"
 	"github.com/leatlog/leat/internal/store"
 )
@@ -325,7 +326,7 @@ func TestReplicasAreBuiltFromRaftSnapshots(t *testing.T) {
 	}
 
 	// A node joins without a vote, and gets it once it has caught up.
-	fresh := &member{c: c, id: 4, disk: store.NewMemFS(), fs: NewMemFS()}
+	fresh := &member{c: c, id: 4, disk: faultdisk.New(4), fs: NewMemFS()}
 	c.nodes = append(c.nodes, fresh)
 	fresh.open()
 	change := func(what string, f func(s *DataShard, version uint64) error) {
@@ -359,7 +360,7 @@ func TestReplicasAreBuiltFromRaftSnapshots(t *testing.T) {
 	wiped := c.nodes[0]
 	wiped.close()
 	change("remove", func(s *DataShard, v uint64) error { return s.RemoveReplica(ctx, 1, v) })
-	wiped.disk, wiped.fs = store.NewMemFS(), NewMemFS()
+	wiped.disk, wiped.fs = faultdisk.New(5), NewMemFS()
 	wiped.open()
 	change("add", func(s *DataShard, v uint64) error { return s.AddReplica(ctx, 5, wiped.addr(), v) })
 	wiped.startData(ShardConfig{Replica: 5, Join: true})

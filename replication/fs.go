@@ -3,9 +3,11 @@ package replication
 import (
 	"io"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/lni/dragonboat/v4/config"
+	"github.com/lni/dragonboat/v4/statemachine"
 	"github.com/lni/vfs"
 )
 
@@ -17,10 +19,20 @@ type FS struct{ fs vfs.FS }
 // opened anew on it finds what was there.
 func NewMemFS() *FS { return &FS{vfs.NewStrictMem()} }
 
-// Crash loses what was not synced. No Node may be open on the file system.
+// Crash takes the power from a file system in memory: what was not synced before
+// is lost once Restart is called. A Node that is open on it may go on until then.
 func (f *FS) Crash() {
 	if m, ok := f.fs.(*vfs.MemFS); ok {
+		m.SetIgnoreSyncs(true)
+	}
+}
+
+// Restart brings a file system in memory back after Crash. No Node may be open on
+// it.
+func (f *FS) Restart() {
+	if m, ok := f.fs.(*vfs.MemFS); ok {
 		m.ResetToSyncedState()
+		m.SetIgnoreSyncs(false)
 	}
 }
 
@@ -31,8 +43,9 @@ const hostDir = "node"
 // its paths, so that a container that comes back under another name would not
 // find its files: here all names lead to one directory.
 //
-// It panics when a file cannot be written. So the first error fails the node,
-// and the call waits until it is closed.
+// It panics when a file cannot be written, but for the error that says that a Raft
+// snapshot was stopped, which it takes as part of being closed. So an error fails
+// the node and becomes that one.
 type raftFS struct {
 	vfs.FS
 	from, to string // prefixes of paths
@@ -63,65 +76,81 @@ func (r *raftFS) name(name string) string {
 	return name
 }
 
-// settle fails the node for an error of a write. os.ErrNotExist and
-// os.ErrExist are answers.
-func (r *raftFS) settle(err error) error {
+// receiving is in the path of a Raft snapshot that comes in.
+const receiving = ".receiving"
+
+// settle fails the node for an error of a write. os.ErrNotExist and os.ErrExist
+// are answers.
+//
+// What is received is written by a goroutine of the Transport, within its
+// handler: dragonboat has no error there that it does not panic for. That
+// goroutine is ended, with all its deferred calls; its connection is of no use any
+// more.
+func (r *raftFS) settle(name string, err error) error {
 	if err == nil || os.IsNotExist(err) || os.IsExist(err) {
 		return err
 	}
 	r.fault.fail(err)
-	r.fault.wait()
-	return nil
+	if strings.Contains(name, receiving) {
+		runtime.Goexit()
+	}
+	return statemachine.ErrSnapshotStopped
 }
 
-// file hides errors of writes in the same way.
+// removed is settle for a removal, of which dragonboat hears nothing: what is left
+// over is removed at the next start.
+func (r *raftFS) removed(err error) error {
+	if err != nil && !os.IsNotExist(err) {
+		r.fault.fail(err)
+		return nil
+	}
+	return err
+}
+
+// raftFile settles errors of writes in the same way.
 type raftFile struct {
 	vfs.File
-	fs *raftFS
+	fs   *raftFS
+	name string
 }
 
 func (f *raftFile) Write(b []byte) (int, error) {
-	if n, err := f.File.Write(b); err != nil {
-		if err = f.fs.settle(err); err != nil {
-			return n, err
-		}
-	}
-	return len(b), nil
+	n, err := f.File.Write(b)
+	return n, f.fs.settle(f.name, err)
 }
 
 func (f *raftFile) WriteAt(b []byte, at int64) (int, error) {
-	if n, err := f.File.WriteAt(b, at); err != nil {
-		if err = f.fs.settle(err); err != nil {
-			return n, err
-		}
-	}
-	return len(b), nil
+	n, err := f.File.WriteAt(b, at)
+	return n, f.fs.settle(f.name, err)
 }
 
-func (f *raftFile) Sync() error { return f.fs.settle(f.File.Sync()) }
+func (f *raftFile) Sync() error  { return f.fs.settle(f.name, f.File.Sync()) }
+func (f *raftFile) Close() error { return f.fs.settle(f.name, f.File.Close()) }
 
-func (r *raftFS) written(f vfs.File, err error) (vfs.File, error) {
+func (r *raftFS) written(name string, f vfs.File, err error) (vfs.File, error) {
 	if err != nil {
-		if err = r.settle(err); err != nil {
-			return nil, err
-		}
-		return vfs.NewMem().Create("lost") // the node is being closed
+		return nil, r.settle(name, err)
 	}
-	return &raftFile{f, r}, nil
+	return &raftFile{f, r, name}, nil
 }
 
-func (r *raftFS) Create(name string) (vfs.File, error) { return r.written(r.FS.Create(r.name(name))) }
+func (r *raftFS) Create(name string) (vfs.File, error) {
+	f, err := r.FS.Create(r.name(name))
+	return r.written(name, f, err)
+}
 
 func (r *raftFS) OpenForAppend(name string) (vfs.File, error) {
-	return r.written(r.FS.OpenForAppend(r.name(name)))
+	f, err := r.FS.OpenForAppend(r.name(name))
+	return r.written(name, f, err)
 }
 
 func (r *raftFS) ReuseForWrite(oldname, newname string) (vfs.File, error) {
-	return r.written(r.FS.ReuseForWrite(r.name(oldname), r.name(newname)))
+	f, err := r.FS.ReuseForWrite(r.name(oldname), r.name(newname))
+	return r.written(newname, f, err)
 }
 
 func (r *raftFS) Link(oldname, newname string) error {
-	return r.settle(r.FS.Link(r.name(oldname), r.name(newname)))
+	return r.settle(newname, r.FS.Link(r.name(oldname), r.name(newname)))
 }
 
 func (r *raftFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
@@ -131,21 +160,18 @@ func (r *raftFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 // OpenDir opens a directory, whose Sync is a write.
 func (r *raftFS) OpenDir(name string) (vfs.File, error) {
 	f, err := r.FS.OpenDir(r.name(name))
-	if err != nil {
-		return nil, err
-	}
-	return &raftFile{f, r}, nil
+	return r.written(name, f, err)
 }
 
-func (r *raftFS) Remove(name string) error    { return r.settle(r.FS.Remove(r.name(name))) }
-func (r *raftFS) RemoveAll(name string) error { return r.settle(r.FS.RemoveAll(r.name(name))) }
+func (r *raftFS) Remove(name string) error    { return r.removed(r.FS.Remove(r.name(name))) }
+func (r *raftFS) RemoveAll(name string) error { return r.removed(r.FS.RemoveAll(r.name(name))) }
 
 func (r *raftFS) Rename(oldname, newname string) error {
-	return r.settle(r.FS.Rename(r.name(oldname), r.name(newname)))
+	return r.settle(oldname, r.FS.Rename(r.name(oldname), r.name(newname)))
 }
 
 func (r *raftFS) MkdirAll(dir string, perm os.FileMode) error {
-	return r.settle(r.FS.MkdirAll(r.name(dir), perm))
+	return r.settle(dir, r.FS.MkdirAll(r.name(dir), perm))
 }
 
 func (r *raftFS) Lock(name string) (io.Closer, error)          { return r.FS.Lock(r.name(name)) }

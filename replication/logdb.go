@@ -11,6 +11,7 @@ import (
 	"github.com/lni/dragonboat/v4/config"
 	"github.com/lni/dragonboat/v4/raftio"
 	pb "github.com/lni/dragonboat/v4/raftpb"
+	"github.com/lni/dragonboat/v4/statemachine"
 
 	"github.com/leatlog/leat/internal/base"
 	"github.com/leatlog/leat/internal/store"
@@ -21,9 +22,9 @@ import (
 // the step workers, each for shards of its own.
 //
 // dragonboat has no way to live on without its log: it panics on most errors. So
-// an error fails the node, and the call then waits until the node is closed. It
-// returns at that time as if nothing had happened; nothing leaves a failed node
-// any more.
+// an error fails the node, and where nobody would catch the panic the call waits
+// until the node is closed. It returns at that time as if nothing had happened;
+// nothing leaves a failed node any more.
 type logDB struct {
 	store *store.Store
 	fault *fault
@@ -78,7 +79,7 @@ func (l *logDB) SaveBootstrapInfo(shard, replica uint64, b pb.Bootstrap) error {
 	if err == nil {
 		err = l.store.SetBootstrap(base.ShardID(shard), base.ReplicaID(replica), v)
 	}
-	return l.settle("write the bootstrap record", shard, err)
+	return l.refuse("write the bootstrap record", shard, err)
 }
 
 func (l *logDB) GetBootstrapInfo(shard, replica uint64) (pb.Bootstrap, error) {
@@ -90,7 +91,17 @@ func (l *logDB) GetBootstrapInfo(shard, replica uint64) (pb.Bootstrap, error) {
 	if err == nil {
 		err = b.Unmarshal(v)
 	}
-	return b, l.settle("read the bootstrap record", shard, err)
+	return b, l.refuse("read the bootstrap record", shard, err)
+}
+
+// refuse fails the node and returns the error: it is for what runs within a call of
+// the Node's user, where a panic of dragonboat is caught.
+func (l *logDB) refuse(what string, shard uint64, err error) error {
+	if err != nil {
+		err = fmt.Errorf("shard %d: %s: %w", shard, what, err)
+		l.fault.fail(err)
+	}
+	return err
 }
 
 // settle turns an error into a failure of the node, which the caller does not
@@ -114,6 +125,10 @@ type saveScratch struct {
 var errOverflow = errors.New("too many entries at once")
 
 func (l *logDB) SaveRaftState(updates []pb.Update, _ uint64) error {
+	if l.fault.err() != nil {
+		l.fault.wait()
+		return nil
+	}
 	s, err := l.collect(updates)
 	if err == nil && len(s.updates) > 0 {
 		err = l.store.SaveLog(s.updates)
@@ -313,7 +328,7 @@ func (l *logDB) ReadRaftState(shard, replica, snapshot uint64) (raftio.RaftState
 		}
 	}
 	if err != nil {
-		return raftio.RaftState{}, l.settle("read the Raft state", shard, err)
+		return raftio.RaftState{}, l.refuse("read the Raft state", shard, err)
 	}
 	l.mu.Lock()
 	l.states[raftio.GetNodeInfo(shard, replica)] = out.State
@@ -345,7 +360,7 @@ func (l *logDB) SaveSnapshots(updates []pb.Update) error {
 		shard = u.ShardID
 		meta, err := l.encodeSnapshot(u.Snapshot)
 		if err != nil {
-			return l.settle("record a Raft snapshot", shard, err)
+			return err
 		}
 		out = append(out, store.LogUpdate{
 			Shard: base.ShardID(u.ShardID), Replica: base.ReplicaID(u.ReplicaID),
@@ -355,7 +370,10 @@ func (l *logDB) SaveSnapshots(updates []pb.Update) error {
 	if len(out) == 0 {
 		return nil
 	}
-	return l.settle("record a Raft snapshot", shard, l.store.SaveLog(out))
+	if l.refuse("record a Raft snapshot", shard, l.store.SaveLog(out)) != nil {
+		return statemachine.ErrSnapshotStopped // which dragonboat takes
+	}
+	return nil
 }
 
 func (l *logDB) GetSnapshot(shard, replica uint64) (pb.Snapshot, error) {
@@ -364,7 +382,7 @@ func (l *logDB) GetSnapshot(shard, replica uint64) (pb.Snapshot, error) {
 	if err == nil && ok {
 		out, err = l.decodeSnapshot(v)
 	}
-	return out, l.settle("read the record of the Raft snapshot", shard, err)
+	return out, l.refuse("read the record of the Raft snapshot", shard, err)
 }
 
 func (l *logDB) RemoveNodeData(shard, replica uint64) error {
@@ -372,7 +390,7 @@ func (l *logDB) RemoveNodeData(shard, replica uint64) error {
 	l.mu.Lock()
 	delete(l.states, raftio.GetNodeInfo(shard, replica))
 	l.mu.Unlock()
-	return l.settle("remove a replica", shard, err)
+	return l.refuse("remove a replica", shard, err)
 }
 
 // ImportSnapshot is for a tool that repairs a shard without its majority; it is

@@ -81,8 +81,7 @@ func (h *metaHost) Update(e statemachine.Entry) (statemachine.Result, error) {
 // Lookup has nothing to say: the machine is read directly.
 func (h *metaHost) Lookup(any) (any, error) { return nil, nil }
 
-// SaveSnapshot must not fail, for dragonboat panics then: what it wrote is
-// checked when it is read.
+// SaveSnapshot fails the node if it fails, for dragonboat panics.
 func (h *metaHost) SaveSnapshot(w io.Writer, _ statemachine.ISnapshotFileCollection, stop <-chan struct{}) error {
 	select {
 	case <-stop:
@@ -91,7 +90,6 @@ func (h *metaHost) SaveSnapshot(w io.Writer, _ statemachine.ISnapshotFileCollect
 	}
 	if err := h.machine.Snapshot(w); err != nil {
 		h.fault.fail(fmt.Errorf("write a Raft snapshot of the metadata: %w", err))
-		h.fault.wait()
 		return statemachine.ErrSnapshotStopped
 	}
 	return nil

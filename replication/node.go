@@ -121,14 +121,28 @@ func (n *Node) openHost(fs *raftFS) (*dragonboat.NodeHost, error) {
 // flagFile is where dragonboat keeps whose directory it is.
 const flagFile = "dragonboat.ds"
 
-// newHost opens a NodeHost, which panics with errors of its directory.
+// newHost opens a NodeHost.
 func newHost(c config.NodeHostConfig) (host *dragonboat.NodeHost, err error) {
+	err = caught(func() error {
+		var err error
+		host, err = dragonboat.NewNodeHost(c)
+		return err
+	})
+	return host, err
+}
+
+// caught returns an error that dragonboat panics with as an error.
+func caught(f func() error) (err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			host, err = nil, fmt.Errorf("%v", r)
+		switch r := recover().(type) {
+		case nil:
+		case error:
+			err = r
+		default:
+			err = fmt.Errorf("%v", r)
 		}
 	}()
-	return dragonboat.NewNodeHost(c)
+	return f()
 }
 
 // Addr returns the Raft address.
@@ -262,19 +276,21 @@ func (n *Node) start(c ShardConfig, do func(members map[uint64]dragonboat.Target
 	for id, addr := range c.Members {
 		members[uint64(id)] = addr
 	}
-	err := do(members, config.Config{
-		ShardID:             uint64(c.Shard),
-		ReplicaID:           uint64(c.Replica),
-		ElectionRTT:         uint64(n.cfg.ElectionTicks),
-		HeartbeatRTT:        uint64(n.cfg.HeartbeatTicks),
-		CheckQuorum:         true,
-		PreVote:             true,
-		OrderedConfigChange: true,
-		Quiesce:             n.cfg.Quiesce,
-		IsNonVoting:         c.NonVoting,
-		SnapshotEntries:     uint64(n.cfg.SnapshotEntries),
-		CompactionOverhead:  uint64(n.cfg.LogTailEntries),
-		MaxInMemLogSize:     uint64(n.cfg.MaxUnappliedBytes),
+	err := caught(func() error {
+		return do(members, config.Config{
+			ShardID:             uint64(c.Shard),
+			ReplicaID:           uint64(c.Replica),
+			ElectionRTT:         uint64(n.cfg.ElectionTicks),
+			HeartbeatRTT:        uint64(n.cfg.HeartbeatTicks),
+			CheckQuorum:         true,
+			PreVote:             true,
+			OrderedConfigChange: true,
+			Quiesce:             n.cfg.Quiesce,
+			IsNonVoting:         c.NonVoting,
+			SnapshotEntries:     uint64(n.cfg.SnapshotEntries),
+			CompactionOverhead:  uint64(n.cfg.LogTailEntries),
+			MaxInMemLogSize:     uint64(n.cfg.MaxUnappliedBytes),
+		})
 	})
 	if err := n.fault.err(); err != nil {
 		return nil, err
@@ -338,7 +354,7 @@ func (n *Node) RemoveReplicaData(ctx context.Context, shard base.ShardID, replic
 	ctx, cancel := n.bound(ctx)
 	defer cancel()
 	for {
-		err := n.host.RemoveData(uint64(shard), uint64(replica))
+		err := caught(func() error { return n.host.RemoveData(uint64(shard), uint64(replica)) })
 		if !errors.Is(err, dragonboat.ErrShardNotStopped) {
 			if err != nil {
 				err = fmt.Errorf("replication: remove shard %d, replica %d: %w", shard, replica, hostError(err, shard))

@@ -20,6 +20,7 @@ type Shard struct {
 	replica base.ReplicaID
 	session *client.Session // without state: a proposal is not remembered
 	user    dragonboat.INodeUser
+	backlog backlog
 }
 
 func newShard(n *Node, c ShardConfig) (*Shard, error) {
@@ -33,6 +34,7 @@ func newShard(n *Node, c ShardConfig) (*Shard, error) {
 		replica: c.Replica,
 		session: n.host.GetNoOPSession(uint64(c.Shard)),
 		user:    user,
+		backlog: backlog{limit: int64(n.cfg.MaxUnappliedBytes)},
 	}, nil
 }
 
@@ -68,23 +70,33 @@ func (s *Shard) IsLeader() bool {
 
 // propose proposes a command, which is not kept. Commands of one goroutine are
 // applied in the order of the calls, those that are.
-func (s *Shard) propose(cmd []byte) (Pending, error) {
+func (s *Shard) propose(cmd []byte) (*pending, error) {
 	if limit := s.node.cfg.Transport.cfg.MaxFrameBytes - 1024; len(cmd) > limit {
-		return Pending{}, &TooLargeError{What: "command", Size: len(cmd), Limit: limit}
+		return nil, &TooLargeError{What: "command", Size: len(cmd), Limit: limit}
 	}
 	if err := s.node.enter(); err != nil {
-		return Pending{}, err
+		return nil, err
 	}
 	defer s.node.leave()
 	if leader, _, ok := s.leader(); !ok || leader != s.replica {
-		return Pending{}, &NotLeaderError{Shard: s.id, Leader: leader}
+		return nil, &NotLeaderError{Shard: s.id, Leader: leader}
+	}
+	size := int64(len(cmd)) + entryOverheadBytes
+	if !s.backlog.reserve(size) {
+		return nil, fmt.Errorf("shard %d: %w", s.id, ErrBusy)
 	}
 	rs, err := s.user.Propose(s.session, cmd, s.node.cfg.ProposeTimeout)
 	if err != nil {
-		return Pending{}, fmt.Errorf("propose: %w", hostError(err, s.id))
+		s.backlog.settled(size)
+		return nil, fmt.Errorf("propose: %w", hostError(err, s.id))
 	}
-	return Pending{shard: s, state: rs}, nil
+	p := &pending{shard: s, state: rs, bytes: size}
+	s.backlog.add(p)
+	return p, nil
 }
+
+// entryOverheadBytes is about what an entry takes beside its command.
+const entryOverheadBytes = 256
 
 // ReadIndex returns once this replica has applied all that was committed when it
 // was called: what is then read here is linearizable. It tries again, while there
@@ -121,8 +133,7 @@ func (s *Shard) request(ctx context.Context, begin func(timeout time.Duration) (
 	if err != nil {
 		return hostError(err, s.id)
 	}
-	p := Pending{shard: s, state: rs}
-	return p.wait(ctx)
+	return (&pending{shard: s, state: rs}).wait(ctx)
 }
 
 // Transfer makes a voting replica the leader. It returns once this replica knows
