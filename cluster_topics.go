@@ -1,6 +1,7 @@
 package leat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,12 +98,16 @@ func (m *metaTopics) create(ctx context.Context, name string, cfg TopicConfig) (
 		Configs:           metaConfigs(cfg),
 		CreatedMs:         log.cfg.Clock.Now().UnixMilli(),
 	}
-	_, err := m.change(ctx, func(img *raftmeta.Image) (raftmeta.Command, error) {
+	decide := func(img *raftmeta.Image) (raftmeta.Command, error) {
 		if t := img.TopicByID(req.ID); t != nil {
 			return nil, nil // an attempt whose outcome was not known
 		}
 		return raftmeta.PlanCreateTopic(img, req)
-	})
+	}
+	_, err := m.change(ctx, decide)
+	if errors.Is(err, raftmeta.NotEnoughBrokers) && m.cluster.awaitNodes(ctx, req.ReplicationFactor) {
+		_, err = m.change(ctx, decide)
+	}
 	if err != nil {
 		return nil, m.mapError(name, err)
 	}
@@ -112,6 +117,35 @@ func (m *metaTopics) create(ctx context.Context, name string, cfg TopicConfig) (
 	}
 	m.cluster.awaitReady(ctx, t)
 	return t, nil
+}
+
+// awaitNodes waits, if the cluster has enough nodes for a replication factor and some of
+// them are only starting or were missed for a moment, until enough are there; it reports
+// whether they are.
+func (c *cluster) awaitNodes(ctx context.Context, factor int) bool {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	w := c.machine.Watch(nil)
+	defer w.Close()
+	for {
+		img := c.machine.Image()
+		known, active := 0, 0
+		for b := range img.Brokers() {
+			if known++; b.Eligible() {
+				active++
+			}
+		}
+		want := cmp.Or(factor, img.Settings().DefaultReplicationFactor)
+		switch {
+		case active >= want:
+			return true
+		case known < want:
+			return false
+		}
+		if _, err := w.Next(ctx); err != nil {
+			return false
+		}
+	}
 }
 
 // metaConfigs is what a topic sets, as the metadata keeps it: no shards of its own is
