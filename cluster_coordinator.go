@@ -28,7 +28,13 @@ func (c *cluster) groupLog(ctx context.Context, p *Partition) (coordinator.Log, 
 	if at.Node != c.self {
 		return nil, elsewhere(c.notLeader(at.Shard))
 	}
-	if err := c.barrier(ctx, at.Shard); err != nil {
+	sh := c.shards.get(at.Shard)
+	if sh == nil {
+		return nil, elsewhere(c.notLeader(at.Shard))
+	}
+	// What a coordinator before this one has still on its way must not come behind what
+	// is read now.
+	if err := sh.raft.Fence(ctx, at.epoch()); err != nil {
 		return nil, elsewhere(err)
 	}
 	stored := c.stored(p)

@@ -16,6 +16,7 @@ import (
 //	drop partition:   | kind 3 u8 | version u8 | partition u64 |
 //	trim:             | kind 4 u8 | version u8 | partition u64 | new log start offset i64 |
 //	barrier:          | kind 5 u8 | version u8 |
+//	fence:            | kind 6 u8 | version u8 | leader epoch i32 |
 //
 // The store recognises an append by these bytes, in the log too: they cannot
 // change. What time stamps, limits and authorisation have to say is decided
@@ -29,6 +30,7 @@ const (
 	kindDropPartition   commandKind = 3
 	kindTrim            commandKind = 4
 	kindBarrier         commandKind = 5
+	kindFence           commandKind = 6
 )
 
 const (
@@ -50,8 +52,11 @@ type command struct {
 // appendTo appends the encoding.
 func (c *command) appendTo(b []byte) []byte {
 	b = append(b, byte(c.kind), commandVersion)
-	if c.kind == kindBarrier {
+	switch c.kind {
+	case kindBarrier:
 		return b
+	case kindFence:
+		return binary.BigEndian.AppendUint32(b, uint32(c.epoch))
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(c.partition))
 	switch c.kind {
@@ -74,13 +79,15 @@ func decodeCommand(b []byte) (command, error) {
 	if d.err != nil {
 		return c, d.err
 	}
-	if v != commandVersion || c.kind < kindAppend || c.kind > kindBarrier {
+	if v != commandVersion || c.kind < kindAppend || c.kind > kindFence {
 		return c, fmt.Errorf("%w: kind %d, version %d", ErrUnknownCommand, c.kind, v)
 	}
-	if c.kind != kindBarrier {
+	if c.kind < kindBarrier {
 		c.partition = base.PartitionID(d.uint64())
 	}
 	switch c.kind {
+	case kindFence:
+		c.epoch = base.LeaderEpoch(d.uint32())
 	case kindAppend:
 		c.epoch = base.LeaderEpoch(d.uint32())
 		c.nowMillis = int64(d.uint64())

@@ -110,6 +110,9 @@ func (p *PendingAppend) Wait(ctx context.Context) (AppendResult, error) {
 		return AppendResult{Offset: base.NoOffset}, err
 	}
 	at, duplicate, err := decodeResult(p.pending.result)
+	if errors.Is(err, errFenced) {
+		err = &NotLeaderError{Shard: p.pending.shard.id}
+	}
 	if err != nil {
 		return AppendResult{Offset: base.NoOffset}, err
 	}
@@ -138,6 +141,14 @@ func (s *DataShard) DropPartition(ctx context.Context, id base.PartitionID) erro
 // *store.OffsetOutOfRangeError.
 func (s *DataShard) Trim(ctx context.Context, id base.PartitionID, to base.Offset) (logStart base.Offset, err error) {
 	return s.run(ctx, &command{kind: kindTrim, partition: id, offset: to})
+}
+
+// Fence makes the shard refuse every append of a lower leader epoch from then on, with
+// ErrNotLeader: what a former leader proposed and is still on its way does not count
+// any more. It is also a Barrier.
+func (s *DataShard) Fence(ctx context.Context, epoch base.LeaderEpoch) error {
+	_, err := s.run(ctx, &command{kind: kindFence, epoch: epoch})
+	return err
 }
 
 // Barrier proposes a command that changes nothing and waits until it is applied:

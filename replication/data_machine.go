@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,23 @@ type dataMachine struct {
 	opened base.RaftIndex // the applied index when it was started
 	fault  *fault
 	logger *slog.Logger
+	// fence is the lowest leader epoch of which an append is taken, kept as
+	// fenceSetting. It belongs to the goroutine that applies.
+	fence base.LeaderEpoch
+}
+
+// fenceSetting is the shard's setting that holds the fence, as u32.
+const fenceSetting = "leader-epoch-fence"
+
+func (m *dataMachine) loadFence() error {
+	v, ok, err := m.store.ShardSetting(m.shard, fenceSetting)
+	m.fence = 0
+	if err != nil || !ok {
+		return err
+	}
+	d := decoder{buf: v}
+	m.fence = base.LeaderEpoch(d.uint32())
+	return d.finish()
 }
 
 var _ statemachine.IOnDiskStateMachine = (*dataMachine)(nil)
@@ -32,6 +50,10 @@ var _ statemachine.IOnDiskStateMachine = (*dataMachine)(nil)
 func (m *dataMachine) Open(<-chan struct{}) (uint64, error) {
 	applied, err := m.store.AppliedIndex(m.shard)
 	if err != nil {
+		m.fail("open", err)
+		return uint64(m.opened), nil
+	}
+	if err := m.loadFence(); err != nil {
 		m.fail("open", err)
 		return uint64(m.opened), nil
 	}
@@ -89,6 +111,11 @@ func (m *dataMachine) applyOne(a *store.Apply, e *statemachine.Entry) (statemach
 			err = a.DropPartition(c.partition)
 		case kindTrim:
 			at, err = a.Trim(c.partition, c.offset)
+		case kindFence:
+			if c.epoch > m.fence {
+				m.fence = c.epoch
+				err = a.Set(fenceSetting, binary.BigEndian.AppendUint32(nil, uint32(c.epoch)))
+			}
 		}
 	}
 	r, ok := encodeResult(at, duplicate, err)
@@ -99,6 +126,9 @@ func (m *dataMachine) applyOne(a *store.Apply, e *statemachine.Entry) (statemach
 }
 
 func (m *dataMachine) append(a *store.Apply, c *command, index base.RaftIndex) (base.Offset, bool, error) {
+	if c.epoch < m.fence {
+		return a.Append(store.AppendCommand{Partition: c.partition, Position: index, Refuse: errFenced})
+	}
 	h, err := recordbatch.ParseHeader(c.batch)
 	if err == nil && h.Size() != len(c.batch) {
 		err = fmt.Errorf("a batch of %d bytes in %d", h.Size(), len(c.batch))
@@ -171,6 +201,9 @@ func (m *dataMachine) RecoverFromSnapshot(r io.Reader, stop <-chan struct{}) err
 		return statemachine.ErrSnapshotStopped
 	}
 	_, err := m.store.ImportShard(m.shard, r, nil, stop)
+	if err == nil {
+		err = m.loadFence()
+	}
 	if err == nil {
 		return nil
 	}

@@ -22,7 +22,11 @@ const (
 	resultPartitionExists  = 4
 	resultInvalidRecord    = 5
 	resultOutOfRange       = 6
+	resultFenced           = 7
 )
+
+// errFenced is the result of an append of an epoch that was fenced.
+var errFenced = errors.New("a later leader has fenced the epoch of the append")
 
 // The rules that a store.SequenceError may name.
 const (
@@ -59,6 +63,8 @@ func encodeResult(at base.Offset, duplicate bool, err error) (r statemachine.Res
 		b = binary.BigEndian.AppendUint64(b, uint64(outside.Offset))
 		b = binary.BigEndian.AppendUint64(b, uint64(outside.LogStart))
 		r.Data = binary.BigEndian.AppendUint64(b, uint64(outside.HighWatermark))
+	case errors.Is(err, errFenced):
+		r.Data = []byte{resultFenced}
 	case errors.Is(err, store.ErrUnknownPartition):
 		r.Data = []byte{resultUnknownPartition}
 	case errors.Is(err, store.ErrPartitionExists):
@@ -110,6 +116,8 @@ func decodeResult(r statemachine.Result) (at base.Offset, duplicate bool, err er
 			return 0, false, err
 		}
 		return 0, false, e
+	case resultFenced:
+		return 0, false, errFenced
 	case resultUnknownPartition:
 		return 0, false, store.ErrUnknownPartition
 	case resultPartitionExists:

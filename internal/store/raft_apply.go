@@ -70,6 +70,9 @@ type AppendCommand struct {
 	// NowMillis is what the leader took for the time, in ms since 1970. Producers
 	// expire by it.
 	NowMillis int64
+	// Refuse, if not nil, is why the batch is refused whatever it is; Append returns
+	// it.
+	Refuse error
 }
 
 // BeginApply begins to apply entries behind the applied index. The error is
@@ -200,6 +203,9 @@ func (a *Apply) regressed(to base.RaftIndex) error {
 }
 
 func (a *Apply) append(c *AppendCommand) (at base.Offset, duplicate bool, err error) {
+	if c.Refuse != nil {
+		return 0, false, c.Refuse
+	}
 	t, err := a.partition(c.Partition)
 	if err != nil {
 		return 0, false, err
