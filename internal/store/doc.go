@@ -63,6 +63,8 @@
 //   - What is applied is written without an fsync, with the applied index in the
 //     same write. A crash takes a suffix of it, which Raft replays, and which
 //     comes to the same offsets.
+//   - The high watermark is what was applied. After a crash it may be lower than it
+//     was, until Raft has replayed what was committed.
 //   - As long as the log has an entry, its payload stays as it was proposed:
 //     trimming, refusing and dropping defer the removal of the data, and compaction
 //     leaves out batches from the log's first index on. RemoveLogTo makes up for it.
@@ -86,8 +88,8 @@
 //	0x09  partition | base offset    index entry of that batch
 //	0x0a  shard | name               a setting of the shard
 //	0x0b  shard | position | partition | what
-//	                                 data to remove once the Raft log is gone up to the position:
-//	                                 what is 1 for one position, 2 for all up to it
+//	                                 bytes of data to remove once the Raft log is gone up to the
+//	                                 position: what is 1 for one position, 2 for all up to it
 //
 // A position is the base offset of the batch on a standalone node, and the Raft
 // index of the entry that brought it in a replicated partition.

@@ -27,7 +27,8 @@ type Metrics struct {
 	AppendedRecords int64
 	AppendedBytes   int64
 	// CommitLatency counts the commits by the nanoseconds from their hand-over to
-	// the write-ahead log until they were durable and could be read.
+	// the write-ahead log until they were durable and could be read, and the writes
+	// of Raft logs until they were durable.
 	CommitLatency    [base.HistogramBuckets]int64
 	CommitLatencySum int64 // ns
 	// WALBytes and FlushedBytes were written to the write-ahead log and from

@@ -44,6 +44,7 @@ type touched struct {
 
 	bytesRemoved   uint64
 	recordsRemoved uint64
+	garbage        uint64      // of the bytes removed: what the Raft log does not keep
 	garbageTo      base.Offset // see garbage.add
 }
 
@@ -92,13 +93,15 @@ func (s *Store) BeginApply(id base.ShardID) (*Apply, error) {
 		s.endRead()
 		return nil, err
 	}
-	sh.mu.Lock()
-	if sh.importing() {
+	if !sh.importing() { // it may take long
+		sh.mu.Lock()
+		if !sh.importing() {
+			return &Apply{s: s, sh: sh, b: s.newRaftBatch(), last: base.RaftIndex(sh.applied.Load())}, nil
+		}
 		sh.mu.Unlock()
-		s.endRead()
-		return nil, ErrShardImporting
 	}
-	return &Apply{s: s, sh: sh, b: s.newRaftBatch(), last: base.RaftIndex(sh.applied.Load())}, nil
+	s.endRead()
+	return nil, ErrShardImporting
 }
 
 // partition returns a partition of the shard, or ErrUnknownPartition. Other errors
@@ -191,7 +194,7 @@ func (a *Apply) Append(c AppendCommand) (at base.Offset, duplicate bool, err err
 	a.last = c.Position
 	at, duplicate, err = a.append(&c)
 	if a.err == nil && (duplicate || err != nil) {
-		if err := a.b.Set(deferredKey(a.sh.id, c.Position, c.Partition, deferredOne), nil, nil); err != nil {
+		if err := deferRemoval(a.b, a.sh.id, c.Position, c.Partition, deferredOne, int64(len(c.Batch))); err != nil {
 			return 0, false, a.broken(err)
 		}
 	}
@@ -300,7 +303,8 @@ func (a *Apply) trim(t *touched, to base.Offset) error {
 	p, app := t.p, &t.p.app
 	cut := to
 	var lastPosition base.RaftIndex
-	var bytes, records uint64
+	var bytes, records, late uint64
+	first := a.s.firstLogged(a.sh.id)
 	// What is below the log start went with an earlier trim, which may be a part of
 	// this Apply and not be seen by the scan.
 	take := func(at, last base.Offset, position base.RaftIndex, size, n int32) bool {
@@ -311,6 +315,9 @@ func (a *Apply) trim(t *touched, to base.Offset) error {
 		if last >= app.logStart {
 			bytes += uint64(size)
 			records += uint64(n)
+			if position >= first {
+				late += uint64(size)
+			}
 			lastPosition = position
 		}
 		return true
@@ -336,10 +343,11 @@ func (a *Apply) trim(t *touched, to base.Offset) error {
 	t.trimmed = true
 	t.bytesRemoved += bytes
 	t.recordsRemoved += records
+	t.garbage += bytes - late
 	t.garbageTo = max(t.garbageTo, to, base.Offset(lastPosition)+1)
 	return errors.Join(
 		a.b.DeleteRange(entryKey(kindIndex, p.id, 0), entryKey(kindIndex, p.id, cut), nil),
-		a.removeData(p.id, lastPosition),
+		a.removeData(p.id, lastPosition, first, int64(late)),
 		// The idempotence state outlives the index entries it came from.
 		p.snapshotProducers(a.b),
 		a.b.Set(partitionKey(kindState, p.id), app.encode(), nil),
@@ -347,15 +355,15 @@ func (a *Apply) trim(t *touched, to base.Offset) error {
 }
 
 // removeData removes the data of a partition up to a position, as far as the Raft
-// log has no entry of it any more, and the rest when that is so.
-func (a *Apply) removeData(id base.PartitionID, upTo base.RaftIndex) error {
+// log, which begins at first, has no entry of it any more, and the rest, which is
+// of late bytes, when that is so.
+func (a *Apply) removeData(id base.PartitionID, upTo, first base.RaftIndex, late int64) error {
 	if upTo == 0 {
 		return nil
 	}
-	first := a.s.firstLogged(a.sh.id)
 	err := a.b.DeleteRange(positionKey(id, 0), positionKey(id, min(upTo+1, first)), nil)
 	if upTo >= first {
-		err = errors.Join(err, a.b.Set(deferredKey(a.sh.id, upTo, id, deferredAll), nil, nil))
+		err = errors.Join(err, deferRemoval(a.b, a.sh.id, upTo, id, deferredAll, late))
 	}
 	return err
 }
@@ -431,7 +439,11 @@ func (a *Apply) write(index base.RaftIndex) error {
 		}
 		if t.dropped {
 			// Entries behind the drop may have brought more data for it.
-			if err := a.removeData(t.p.id, index); err != nil {
+			size, first := t.p.app.stored(), a.s.firstLogged(a.sh.id)
+			if index < first {
+				t.garbage = uint64(max(0, size))
+			}
+			if err := a.removeData(t.p.id, index, first, size); err != nil {
 				return err
 			}
 		}
@@ -475,11 +487,11 @@ func (t *touched) publishRemoval() {
 	p.wakeLocked()
 	p.mu.Unlock()
 	if t.dropped {
-		p.store.garbage.add(p.id, p.SizeBytes(), math.MaxInt64, 0)
+		p.store.garbage.add(p.id, int64(t.garbage), math.MaxInt64, 0)
 		p.store.Forget(p)
 		return
 	}
-	p.store.garbage.add(p.id, int64(t.bytesRemoved), t.garbageTo, p.SizeBytes())
+	p.store.garbage.add(p.id, int64(t.garbage), t.garbageTo, p.SizeBytes())
 }
 
 // Discard ends the Apply without a change. The error is one of reading the

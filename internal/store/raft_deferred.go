@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -16,7 +17,8 @@ const (
 	deferredAll byte = 2 // the partition's data up to the position, inclusively
 )
 
-// deferredKey names a removal that waits. Its value is empty.
+// deferredKey names a removal that waits. Its value is about how many bytes it is
+// of, as a varint.
 func deferredKey(id base.ShardID, position base.RaftIndex, p base.PartitionID, what byte) []byte {
 	k := make([]byte, deferredKeyLen)
 	k[0] = kindDeferred
@@ -38,18 +40,41 @@ func deferredEnd(id base.ShardID, index base.RaftIndex) []byte {
 // removeDeferred adds the removals that waited for the log to be removed up to an
 // index. One that is deferred meanwhile, because it found the log as it was, waits
 // for the next removal.
-func (s *Store) removeDeferred(b *pebble.Batch, id base.ShardID, index base.RaftIndex) (err error) {
+//
+// What it returns is to be called once that is written, and notes what there is to
+// reclaim.
+func (s *Store) removeDeferred(b *pebble.Batch, id base.ShardID, index base.RaftIndex) (written func(), err error) {
 	defer s.caught("reading what is to be removed", &err)
+	type removed struct {
+		p     base.PartitionID
+		upTo  base.RaftIndex
+		bytes int64
+	}
+	var all []removed
+	written = func() {
+		for _, r := range all {
+			s.garbage.add(r.p, r.bytes, base.Offset(r.upTo)+1, s.sizeIfOpen(r.p))
+		}
+	}
 	from, to := shardKey(kindDeferred, id), deferredEnd(id, index)
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
-		return s.readError("what is to be removed", err)
+		return nil, s.readError("what is to be removed", err)
 	}
 	defer func() { err = errors.Join(err, s.readError("what is to be removed", it.Close())) }()
 	for ok := it.First(); ok; ok = it.Next() {
 		k := it.Key()
 		if len(k) != deferredKeyLen {
-			return &CorruptLogError{Shard: id, Cause: errors.New("key of a deferred removal cannot be decoded")}
+			return nil, &CorruptLogError{Shard: id, Cause: errors.New("key of a deferred removal cannot be decoded")}
+		}
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return nil, s.readError("what is to be removed", err)
+		}
+		d := varintDecoder{b: v}
+		r := removed{bytes: int64(d.uvarint(math.MaxInt64))}
+		if d.bad {
+			return nil, &CorruptLogError{Shard: id, Cause: errors.New("deferred removal cannot be decoded")}
 		}
 		position := base.RaftIndex(binary.BigEndian.Uint64(k[9:]))
 		p := base.PartitionID(binary.BigEndian.Uint64(k[17:]))
@@ -63,8 +88,25 @@ func (s *Store) removeDeferred(b *pebble.Batch, id base.ShardID, index base.Raft
 		}
 		// Only what is seen: one may be deferred between the look and the write.
 		if err = errors.Join(err, b.Delete(k, nil)); err != nil {
-			return err
+			return nil, err
 		}
+		r.p, r.upTo = p, position
+		all = append(all, r)
 	}
-	return nil
+	return written, nil
+}
+
+// sizeIfOpen is what a partition that is in memory stores.
+func (s *Store) sizeIfOpen(id base.PartitionID) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.partitions[id]; p != nil {
+		return p.SizeBytes()
+	}
+	return 0
+}
+
+// deferRemoval adds a removal that waits for the Raft log.
+func deferRemoval(b *pebble.Batch, id base.ShardID, position base.RaftIndex, p base.PartitionID, what byte, bytes int64) error {
+	return b.Set(deferredKey(id, position, p, what), binary.AppendUvarint(nil, uint64(max(0, bytes))), nil)
 }

@@ -164,9 +164,11 @@ func (i *importer) clear() error {
 	} else if ok && rec.decode(v) == nil && rec.importing {
 		upTo = max(upTo, rec.applied)
 	}
-	err = i.s.writeRaft(false, func(b *pebble.Batch) error {
+	var removed func()
+	err = i.s.writeRaft(false, func(b *pebble.Batch) (err error) {
 		rec := shardRecord{applied: upTo, importing: true}
-		err := b.Set(shardKey(kindShard, id), rec.encode(), nil)
+		removed, err = i.s.removeDeferred(b, id, math.MaxUint64)
+		err = errors.Join(err, b.Set(shardKey(kindShard, id), rec.encode(), nil))
 		for _, p := range members {
 			for _, kind := range []byte{kindIndex, kindState, kindProducers} {
 				err = errors.Join(err, b.DeleteRange(partitionKey(kind, p), partitionEnd(kind, p), nil))
@@ -177,7 +179,6 @@ func (i *importer) clear() error {
 		for _, kind := range []byte{kindMember, kindShardSetting} {
 			err = errors.Join(err, b.DeleteRange(shardKey(kind, id), shardEnd(kind, id), nil))
 		}
-		err = errors.Join(err, i.s.removeDeferred(b, id, math.MaxUint64))
 		for _, l := range logs {
 			err = errors.Join(err, l.forgetTo(i.s, b, i.applied))
 		}
@@ -188,6 +189,12 @@ func (i *importer) clear() error {
 			l.publishLocked()
 		} else {
 			l.next = *l.written.Load()
+		}
+	}
+	if err == nil {
+		removed()
+		for _, p := range members {
+			i.s.garbage.add(p, max(1, i.s.sizeIfOpen(p)), base.Offset(upTo)+1, 0)
 		}
 	}
 	return err
@@ -350,7 +357,7 @@ func (i *importer) publish() (err error) {
 			continue
 		}
 		p.app.dropped = true
-		(&touched{p: p, dropped: true}).publishRemoval()
+		(&touched{p: p, dropped: true, garbage: uint64(p.SizeBytes())}).publishRemoval()
 	}
 	if err != nil {
 		return i.s.fail(fmt.Errorf("reading the partitions of shard %d anew: %w", i.sh.id, err))

@@ -101,7 +101,10 @@ func (s *Store) LogEntries(shard base.ShardID, replica base.ReplicaID, lo, hi ba
 // missing is the error for an entry that is not there: it was removed, maybe
 // between the look at the bounds and that at the entries, or it is lost.
 func (l *raftLog) missing(at base.RaftIndex) error {
-	if b := l.written.Load(); at < b.first || at > b.last {
+	l.mu.Lock() // a removal is seen in the database before it is in the bounds
+	b := *l.written.Load()
+	l.mu.Unlock()
+	if at < b.first || at > b.last {
 		return &LogRangeError{Shard: l.shard, Replica: l.replica, Index: at, First: b.first, Last: b.last}
 	}
 	return l.corrupt(at, errors.New("the entry is missing"))

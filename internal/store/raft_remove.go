@@ -50,16 +50,18 @@ func (s *Store) RemoveLogTo(id base.ShardID, replica base.ReplicaID, index base.
 	}
 	next := l.next
 	next.first, next.applied = index+1, min(applied, index)
-	err = s.writeRaft(true, func(b *pebble.Batch) error {
-		return errors.Join(
+	var removed func()
+	err = s.writeRaft(true, func(b *pebble.Batch) (err error) {
+		removed, err = s.removeDeferred(b, id, index)
+		return errors.Join(err,
 			b.DeleteRange(raftEntryKey(id, replica, 0), raftEntryKey(id, replica, index+1), nil),
 			b.Set(raftMetaKey(id, replica, raftStart), encodeRaftStart(next.first, next.applied), nil),
-			s.removeDeferred(b, id, index),
 		)
 	})
 	if err == nil {
 		l.next = next
 		l.publishLocked()
+		removed()
 	}
 	return err
 }
@@ -81,17 +83,19 @@ func (s *Store) RemoveReplica(id base.ShardID, replica base.ReplicaID) error {
 	if l.removed {
 		return nil
 	}
-	err = s.writeRaft(true, func(b *pebble.Batch) error {
-		return errors.Join(
+	var removed func()
+	err = s.writeRaft(true, func(b *pebble.Batch) (err error) {
+		removed, err = s.removeDeferred(b, id, math.MaxUint64)
+		return errors.Join(err,
 			l.dropPayloads(s, b, l.next.first, l.next.last, false),
 			b.DeleteRange(replicaKey(kindRaftMeta, id, replica), append(replicaKey(kindRaftMeta, id, replica), 0xff), nil),
 			b.DeleteRange(raftEntryKey(id, replica, 0), raftEntryEnd(id, replica), nil),
-			s.removeDeferred(b, id, math.MaxUint64),
 		)
 	})
 	if err != nil {
 		return err
 	}
+	removed()
 	l.removed = true
 	s.raft.mu.Lock()
 	delete(s.raft.logs, raftLogID{id, replica})
@@ -125,7 +129,8 @@ func (s *Store) RemoveShard(id base.ShardID) error {
 	if err != nil {
 		return err
 	}
-	err = s.writeRaft(true, func(b *pebble.Batch) error {
+	var removed func()
+	err = s.writeRaft(true, func(b *pebble.Batch) (err error) {
 		for _, p := range members {
 			for _, kind := range []byte{kindData, kindIndex, kindState, kindProducers} {
 				if err := b.DeleteRange(partitionKey(kind, p), partitionEnd(kind, p), nil); err != nil {
@@ -138,18 +143,20 @@ func (s *Store) RemoveShard(id base.ShardID) error {
 				return err
 			}
 		}
-		return errors.Join(s.removeDeferred(b, id, math.MaxUint64), b.Delete(shardKey(kindShard, id), nil))
+		removed, err = s.removeDeferred(b, id, math.MaxUint64)
+		return errors.Join(err, b.Delete(shardKey(kindShard, id), nil))
 	})
 	if err != nil {
 		return err
 	}
+	removed()
 	for _, m := range members {
 		s.mu.Lock()
 		p := s.partitions[m]
 		s.mu.Unlock()
 		if p != nil && p.sh == sh {
 			p.app.dropped = true
-			(&touched{p: p, dropped: true}).publishRemoval()
+			(&touched{p: p, dropped: true, garbage: uint64(p.SizeBytes())}).publishRemoval()
 		} else {
 			s.garbage.add(m, reclaimDueBytes, math.MaxInt64, 0) // how much is not known
 		}

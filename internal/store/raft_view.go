@@ -33,6 +33,9 @@ func (s *Store) View(id base.ShardID) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
+	if sh.importing() {
+		return nil, ErrShardImporting // it may take long
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.importing() {
