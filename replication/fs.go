@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"errors"
 	"io"
 	"os"
 	"runtime"
@@ -87,7 +88,7 @@ const receiving = ".receiving"
 // goroutine is ended, with all its deferred calls; its connection is of no use any
 // more.
 func (r *raftFS) settle(name string, err error) error {
-	if err == nil || os.IsNotExist(err) || os.IsExist(err) {
+	if err == nil || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrExist) {
 		return err
 	}
 	r.fault.fail(err)
@@ -100,7 +101,7 @@ func (r *raftFS) settle(name string, err error) error {
 // removed is settle for a removal, of which dragonboat hears nothing: what is left
 // over is removed at the next start.
 func (r *raftFS) removed(err error) error {
-	if err != nil && !os.IsNotExist(err) {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		r.fault.fail(err)
 		return nil
 	}
