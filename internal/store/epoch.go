@@ -18,6 +18,10 @@ func (p *Partition) EpochEnd(epoch base.LeaderEpoch) (at base.LeaderEpoch, end b
 	}
 	defer p.store.endRead()
 	defer p.caught(&err)
+	defer p.steady(&err)()
+	if err != nil {
+		return -1, -1, err
+	}
 	lo, hi := p.LogStart(), p.HighWatermark()
 	it, err := p.store.db.NewIter(&pebble.IterOptions{
 		LowerBound: entryKey(kindIndex, p.id, 0),

@@ -25,6 +25,7 @@ type batchJoin struct {
 	key   [entryKeyLen]byte
 	ok    bool
 	err   error
+	found bool // data stands at a batch
 }
 
 // join opens a batchJoin over the batches with base offsets in [0, hi). It must
@@ -86,7 +87,12 @@ func (j *batchJoin) load() bool {
 // checked. It is valid until the join moves.
 func (j *batchJoin) bytes() ([]byte, recordbatch.Header, error) {
 	putEntryKey(j.key[:], kindData, j.p.id, base.Offset(j.entry.position))
-	if !j.data.SeekGE(j.key[:]) || !bytes.Equal(j.data.Key(), j.key[:]) {
+	// Most often nothing lies between two batches.
+	j.found = j.found && j.data.Next() && bytes.Equal(j.data.Key(), j.key[:])
+	if !j.found {
+		j.found = j.data.SeekGE(j.key[:]) && bytes.Equal(j.data.Key(), j.key[:])
+	}
+	if !j.found {
 		if err := j.data.Error(); err != nil {
 			return nil, recordbatch.Header{}, j.p.readError(j.at, err)
 		}
