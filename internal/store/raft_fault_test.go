@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,8 +24,8 @@ import (
 type shardUnderLoad struct {
 	id    base.ShardID
 	p     base.PartitionID
-	saved base.RaftIndex // durable: SaveLog returned
-	first base.RaftIndex // the log may have been shortened to here
+	saved atomic.Uint64 // durable: SaveLog returned
+	first atomic.Uint64 // the log may have been shortened to here
 }
 
 // batch is that of an entry, for every shard and try the same.
@@ -44,7 +45,7 @@ func (x *shardUnderLoad) entry(t testing.TB, i base.RaftIndex) LogEntry {
 func (x *shardUnderLoad) save(t testing.TB, s *Store, i base.RaftIndex) error {
 	err := s.SaveLog([]LogUpdate{{Shard: x.id, Replica: 1, Sync: true, Entries: []LogEntry{x.entry(t, i)}}})
 	if err == nil {
-		x.saved = i
+		x.saved.Store(uint64(i))
 	}
 	return err
 }
@@ -70,8 +71,14 @@ func (x *shardUnderLoad) apply(t testing.TB, s *Store, i base.RaftIndex) error {
 	return errors.Join(err, a.Commit(i))
 }
 
-func (x *shardUnderLoad) run(t testing.TB, s *Store) error {
-	for i := x.saved + 1; i < 5000; i++ {
+// run goes on until an error, or until stop is closed.
+func (x *shardUnderLoad) run(t testing.TB, s *Store, stop <-chan struct{}) error {
+	for i := base.RaftIndex(x.saved.Load()) + 1; i < 5000; i++ {
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
 		if err := x.save(t, s, i); err != nil {
 			return err
 		}
@@ -79,7 +86,7 @@ func (x *shardUnderLoad) run(t testing.TB, s *Store) error {
 			return err
 		}
 		if i%30 == 0 {
-			x.first = i - 9
+			x.first.Store(uint64(i - 9))
 			if err := s.RemoveLogTo(x.id, 1, i-10); err != nil {
 				return err
 			}
@@ -101,10 +108,16 @@ func (x *shardUnderLoad) run(t testing.TB, s *Store) error {
 // the log, and goes on.
 func (x *shardUnderLoad) require(t testing.TB, s *Store) {
 	t.Helper()
+	x.requireSaved(t, s, base.RaftIndex(x.saved.Load()))
+}
+
+// requireSaved is require for when it was known to be saved up to an index.
+func (x *shardUnderLoad) requireSaved(t testing.TB, s *Store, saved base.RaftIndex) {
+	t.Helper()
 	first, last, err := s.LogBounds(x.id, 1)
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, last, x.saved)
-	require.LessOrEqual(t, first, max(x.first, 1))
+	require.GreaterOrEqual(t, last, saved)
+	require.LessOrEqual(t, first, base.RaftIndex(max(x.first.Load(), 1)))
 	for i, e := range readLog(t, s, x.id, 1, first, last+1) {
 		require.Equal(t, x.entry(t, first+base.RaftIndex(i)), e)
 	}
@@ -163,7 +176,7 @@ func testRaftDiskFault(t *testing.T, hit func(errorfs.Op) bool, cause error, onc
 	errs := make([]error, len(shards))
 	var wg sync.WaitGroup
 	for i, x := range shards {
-		wg.Go(func() { errs[i] = x.run(t, s) })
+		wg.Go(func() { errs[i] = x.run(t, s, nil) })
 	}
 	within(t, "the load", wg.Wait)
 	for _, err := range errs {
@@ -213,6 +226,57 @@ func testRaftDiskFault(t *testing.T, hit func(errorfs.Op) bool, cause error, onc
 		require.NoError(t, x.apply(t, s, last+1))
 	}
 	require.NoError(t, s.Close())
+}
+
+// TestCrashUnderRaftLoad takes the power at any moment, while several shards save,
+// apply, trim, shorten and compact at once.
+func TestCrashUnderRaftLoad(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(6) {
+		rnd := rand.New(rand.NewPCG(seed, 3))
+		disk := vfs.NewCrashableMem()
+		o := Options{Dir: "log", FS: disk, MemTableBytes: smallMemTable, TailCacheBytes: 64 << 10}
+		s, err := Open(o)
+		require.NoError(t, err)
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		var shards []*shardUnderLoad
+		for i := range 4 {
+			x := &shardUnderLoad{id: base.ShardID(16 + i), p: base.PartitionID(100 + i)}
+			shards = append(shards, x)
+			wg.Go(func() {
+				if err := x.run(t, s, stop); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		var crashed []*vfs.MemFS
+		var saved [][]base.RaftIndex
+		for range 3 {
+			until := shards[0].saved.Load() + 20 + rnd.Uint64N(60)
+			for shards[0].saved.Load() < until && !t.Failed() {
+				runtime.Gosched()
+			}
+			var before []base.RaftIndex
+			for _, x := range shards {
+				before = append(before, base.RaftIndex(x.saved.Load()))
+			}
+			crashed = append(crashed, disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rnd.IntN(3) * 50, RNG: rnd}))
+			saved = append(saved, before)
+		}
+		close(stop)
+		within(t, "the load", wg.Wait)
+		require.NoError(t, s.Close())
+		for i, fs := range crashed {
+			o.FS = fs
+			s, err := Open(o)
+			require.NoError(t, err)
+			for j, x := range shards {
+				x.requireSaved(t, s, saved[i][j])
+			}
+			require.NoError(t, s.Close())
+		}
+	}
 }
 
 // TestImportOnAFailingDisk: an import that the disk ends is one to repeat.

@@ -197,3 +197,60 @@ func TestRaftSideAtOnce(t *testing.T) {
 	}
 	require.NoError(t, s.Close())
 }
+
+// TestDamagedReplicatedBatch: what a reader gets of damaged data or a damaged
+// index is an error that says where, beside what comes before, and the way around.
+func TestDamagedReplicatedBatch(t *testing.T) {
+	t.Parallel()
+	s, err := Open(Options{Dir: "log", FS: NewMemFS(), TailCacheBytes: 1})
+	require.NoError(t, err)
+	r := newReplica(t, s, 16)
+	r.create(7)
+	for range 5 {
+		r.mustAppend(7, "a", "b") // positions 2 to 6
+	}
+	p := r.partition(7)
+	data, _, err := s.get(positionKey(7, 4))
+	require.NoError(t, err)
+	index, _, err := s.get(entryKey(kindIndex, 7, 4))
+	require.NoError(t, err)
+	restore := func() {
+		require.NoError(t, s.db.Set(positionKey(7, 4), data, nil))
+		require.NoError(t, s.db.Set(entryKey(kindIndex, 7, 4), index, nil))
+		require.NoError(t, p.valid())
+	}
+	other, _, err := s.get(positionKey(7, 3))
+	require.NoError(t, err)
+	for name, damage := range map[string]func() error{
+		"flipped": func() error { return s.db.Set(positionKey(7, 4), append([]byte("x"), data[:len(data)-1]...), nil) },
+		"payload": func() error { b := bytes.Clone(data); b[len(b)-1] ^= 1; return s.db.Set(positionKey(7, 4), b, nil) },
+		"cut":     func() error { return s.db.Set(positionKey(7, 4), data[:len(data)-1], nil) },
+		"missing": func() error { return s.db.Delete(positionKey(7, 4), nil) },
+		"index":   func() error { return s.db.Set(entryKey(kindIndex, 7, 4), []byte{1}, nil) },
+		"position": func() error {
+			return s.db.Set(entryKey(kindIndex, 7, 4), (&indexEntry{producerID: -1}).appendTo(nil), nil)
+		},
+		"longer": func() error { return s.db.Set(positionKey(7, 4), append(bytes.Clone(other), other...), nil) },
+	} {
+		require.NoError(t, damage(), name)
+		var f Fetch
+		err := p.Read(&f, 0, 1<<20)
+		var bad *CorruptBatchError
+		require.ErrorAs(t, err, &bad, name)
+		require.Equal(t, base.Offset(4), bad.Offset, name)
+		require.Len(t, f.Batches, 2, name)
+		next, err := p.NextBatch(4)
+		require.NoError(t, err, name)
+		require.Equal(t, base.Offset(6), next, name)
+		require.NoError(t, p.Read(&f, next, 1<<20), name)
+		require.Len(t, f.Batches, 2, name)
+		v, err := s.View(16)
+		require.NoError(t, err)
+		require.ErrorIs(t, v.ExportShard(io.Discard, nil, nil), ErrCorrupt, name)
+		_, err = v.Hash(nil)
+		require.ErrorIs(t, err, ErrCorrupt, name)
+		require.NoError(t, v.Close())
+		restore()
+	}
+	require.NoError(t, s.Close())
+}

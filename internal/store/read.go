@@ -166,9 +166,11 @@ func (p *Partition) readDisk(f *Fetch, from base.Offset, maxBytes int) (err erro
 }
 
 // readError makes an error about one batch. Damage that Pebble's own checksums
-// found is told like damage that ours found.
+// found is told like damage that ours found, and so is a batch of a kind that
+// none was when it was stored.
 func (p *Partition) readError(at base.Offset, err error) error {
-	if pebble.IsCorruptionError(err) || errors.Is(err, recordbatch.ErrCorrupt) {
+	if pebble.IsCorruptionError(err) || errors.Is(err, recordbatch.ErrCorrupt) ||
+		errors.Is(err, recordbatch.ErrUnsupportedMagic) || errors.Is(err, recordbatch.ErrUnsupportedCodec) {
 		return &CorruptBatchError{Partition: p.id, Offset: at, Cause: err}
 	}
 	return fmt.Errorf("reading the batch at offset %d: %w", at, err)
