@@ -150,6 +150,8 @@ func (c *cluster) startNode(ctx context.Context) (err error) {
 		Replica: c.identity.Replica,
 		Members: members,
 		Join:    len(members) == 0,
+		// Who joins is an observer first. If it was promoted since, its Raft log says so.
+		NonVoting: len(members) == 0,
 	}, c.machine)
 	if err != nil {
 		return fmt.Errorf("leat: node %d: the metadata: %w", c.self, err)
