@@ -284,8 +284,9 @@ func (g *ConsumerGroup) step(ctx context.Context) error {
 
 // Close ends the member: OnRevoked is called with its partitions, what is marked
 // is committed, and it leaves the group, so that others get its partitions at
-// once; those of a static member wait for it. A Poll that waits returns ErrClosed,
-// and one in a callback is waited for. It returns the error of the commit, or the
+// once; those of a static member wait for it. On a node of a cluster that does not reach
+// the group's coordinator it gives up after some seconds. A Poll that waits returns
+// ErrClosed, and one in a callback is waited for. It returns the error of the commit, or the
 // *MemberLostError that no Poll has told yet. It may be called more than once, but
 // not in a callback.
 func (g *ConsumerGroup) Close() error {

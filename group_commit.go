@@ -182,7 +182,9 @@ func (g *ConsumerGroup) commitInBackground() {
 		return // closing, which commits
 	}
 	defer g.hush()
-	if err := g.commitTalking(g.ctx, g.dirty(nil)); err != nil && g.ctx.Err() == nil && !errors.Is(err, ErrMemberLost) {
+	ctx, cancel := context.WithTimeout(g.ctx, groupCallTimeout)
+	defer cancel()
+	if err := g.commitTalking(ctx, g.dirty(nil)); err != nil && g.ctx.Err() == nil && !errors.Is(err, ErrMemberLost) {
 		g.report(err)
 	}
 }

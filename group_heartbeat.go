@@ -3,6 +3,7 @@ package leat
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/leatlog/leat/internal/coordinator"
@@ -60,7 +61,7 @@ func (g *ConsumerGroup) run() {
 			polls.Reset(check)
 			continue
 		}
-		if err := g.heartbeat(g.ctx); err != nil && g.ctx.Err() == nil {
+		if err := g.heartbeatSoon(); err != nil && g.ctx.Err() == nil {
 			retry = min(max(2*retry, retryMin), interval)
 			beat.Reset(retry)
 			g.report(err)
@@ -69,6 +70,22 @@ func (g *ConsumerGroup) run() {
 		retry = 0
 		beat.Reset(interval)
 	}
+}
+
+// groupCallTimeout bounds what a member says to its group by itself: on a node that is
+// cut off from the group's coordinator there is no answer, and Close waits for its turn to
+// speak (request.timeout.ms).
+const groupCallTimeout = 5 * time.Second
+
+// heartbeatSoon sends a heartbeat of the goroutine.
+func (g *ConsumerGroup) heartbeatSoon() error {
+	ctx, cancel := context.WithTimeout(g.ctx, groupCallTimeout)
+	defer cancel()
+	err := g.heartbeat(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: the group's coordinator has not answered for %v", coordinator.ErrNotAvailable, groupCallTimeout)
+	}
+	return err
 }
 
 // heartbeatInterval is the time between two heartbeats, well within the session.
@@ -275,10 +292,12 @@ func (g *ConsumerGroup) giveUp() {
 	}
 	marked := g.dirty(nil)
 	g.lose(ErrMaxPollInterval)
-	if err := g.commitTalking(g.ctx, marked); err != nil {
+	ctx, cancel := context.WithTimeout(g.ctx, groupCallTimeout)
+	defer cancel()
+	if err := g.commitTalking(ctx, marked); err != nil {
 		g.log.cfg.Logger.Warn("marks not committed", "group", g.group, "member", g.id, "err", err)
 	}
-	if err := g.leaveTalking(g.ctx); err != nil {
+	if err := g.leaveTalking(ctx); err != nil {
 		// It goes with its session, for it sends no more heartbeats.
 		g.log.cfg.Logger.Warn("group member could not leave", "group", g.group, "member", g.id, "err", err)
 	}

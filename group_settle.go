@@ -205,9 +205,11 @@ func (g *ConsumerGroup) depart(ctx context.Context) error {
 	g.mu.Unlock()
 	err := call(ctx, "OnRevoked", g.cfg.onRevoked, told)
 
-	g.talk <- struct{}{}
+	g.talk <- struct{}{} // whoever has it gives it back within groupCallTimeout
 	defer g.hush()
-	err = errors.Join(err, g.commitTalking(ctx, g.dirty(nil)))
+	bounded, cancel := context.WithTimeout(ctx, groupCallTimeout)
+	defer cancel()
+	err = errors.Join(err, g.commitTalking(bounded, g.dirty(nil)))
 	g.consumer.unassign(g.consumer.Assignment()...)
 	g.mu.Lock()
 	state, lost, untold := g.state, g.lost, g.untold
@@ -222,7 +224,7 @@ func (g *ConsumerGroup) depart(ctx context.Context) error {
 			err = errors.Join(lost, err)
 		}
 	case memberJoining, memberJoined:
-		err = errors.Join(err, g.leaveTalking(ctx))
+		err = errors.Join(err, g.leaveTalking(bounded))
 	}
 	return err
 }
