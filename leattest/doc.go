@@ -17,4 +17,31 @@
 // A goroutine that a timer wakes runs beside the test: the test waits for what
 // that goroutine does, or with BlockUntil for its next timer, before it
 // advances the clock again.
+//
+// # Clusters
+//
+// NewCluster opens a cluster whose nodes are in the test's process. Each has a disk
+// in memory, and the network between them is one of the test: no ports are used.
+//
+//	c := leattest.NewCluster(t, 3)
+//	topic, err := c.Node(1).CreateTopic(ctx, "orders", leat.TopicConfig{})
+//	...
+//	c.Kill(c.Leader("orders", 0)) // the power of its leader fails
+//	... // the others go on
+//	c.Start(...)
+//
+// Everything can be broken and made whole again: Kill and Crash take the power from
+// nodes, with what was not synced; Cut, Isolate, Partition and others cut the
+// network, Slow slows it, ResetConnections breaks connections; FillDisk, FailDisk
+// and HangDisk break a disk; Wipe empties it. AddNode adds a node. What a program
+// does in such times can so be tested in its own test, in seconds.
+//
+// A cut network is one that nobody learns of: what is sent waits until it is healed,
+// and calls wait for their timeouts. A killed node is gone as a machine without power
+// is; the Log that the test still has of it returns ErrClosed, after calls that were
+// under way have ended by themselves. Killed tells such a Log.
+//
+// Kafka's clients in Go reach the nodes with ClientAddrs and Dial:
+//
+//	kgo.NewClient(kgo.SeedBrokers(c.ClientAddrs()...), kgo.Dialer(c.Dial))
 package leattest

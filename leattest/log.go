@@ -9,12 +9,27 @@ import (
 	"github.com/leatlog/leat"
 )
 
-// Option changes what New opens.
+// Option changes what New and NewCluster open.
 type Option func(*settings)
 
 type settings struct {
 	config    leat.Config
 	leakCheck bool
+	seed      uint64
+}
+
+// newSettings are those that no option has changed.
+func newSettings(t testing.TB) settings {
+	return settings{
+		config: leat.Config{
+			InMemory:               true,
+			Logger:                 slog.New(slog.NewTextHandler(t.Output(), nil)),
+			RetentionCheckInterval: -1,
+			CompactionInterval:     -1,
+		},
+		leakCheck: true,
+		seed:      1,
+	}
 }
 
 // WithClock makes the Log take the time from a clock, in most tests one of
@@ -48,15 +63,7 @@ func WithoutLeakCheck() Option { return func(s *settings) { s.leakCheck = false 
 // calls t.Parallel takes WithoutLeakCheck.
 func New(t testing.TB, options ...Option) *leat.Log {
 	t.Helper()
-	s := settings{
-		config: leat.Config{
-			InMemory:               true,
-			Logger:                 slog.New(slog.NewTextHandler(t.Output(), nil)),
-			RetentionCheckInterval: -1,
-			CompactionInterval:     -1,
-		},
-		leakCheck: true,
-	}
+	s := newSettings(t)
 	for _, o := range options {
 		if o != nil {
 			o(&s)
