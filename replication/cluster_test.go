@@ -23,6 +23,7 @@ type cluster struct {
 	net   *faultnet.Network
 	nodes []*member
 	tune  func(*Config)
+	mu    sync.RWMutex // guards data of nodes, where goroutines use it
 }
 
 // member is one node of a cluster; what is open is nil while it is down.
@@ -59,6 +60,13 @@ func newCluster(t testing.TB, nodes int, tune func(*Config)) *cluster {
 }
 
 func (m *member) open() {
+	m.c.t.Helper()
+	if err := m.tryOpen(); err != nil {
+		m.c.t.Fatal(err)
+	}
+}
+
+func (m *member) tryOpen() error {
 	t := m.c.t
 	t.Helper()
 	var err error
@@ -77,9 +85,8 @@ func (m *member) open() {
 	if m.c.tune != nil {
 		m.c.tune(&conf)
 	}
-	if m.node, err = Open(t.Context(), conf); err != nil {
-		t.Fatal(err)
-	}
+	m.node, err = Open(t.Context(), conf)
+	return err
 }
 
 func (m *member) close() {
@@ -96,7 +103,26 @@ func (m *member) close() {
 	if err := m.store.Close(); err != nil && !errors.Is(err, store.ErrFailed) {
 		t.Error(err)
 	}
-	m.node, m.meta, m.data = nil, nil, nil
+	m.node, m.meta = nil, nil
+	m.c.mu.Lock()
+	m.data = nil
+	m.c.mu.Unlock()
+}
+
+// powerOff takes a node's power: what was not synced is lost but for a part. The
+// node is cut off first, for in this process it goes on until it is closed, and
+// would confirm what it writes to a disk that is gone.
+func (m *member) powerOff(unsyncedPercent int) {
+	m.fs.Crash(func() {
+		m.c.net.Isolate(fmt.Sprintf("node%d", m.id))
+		m.disk.Crash(unsyncedPercent)
+	})
+}
+
+// powerOn is called when the node is closed, before it is opened again.
+func (m *member) powerOn() {
+	m.fs.Restart()
+	m.c.net.Rejoin(fmt.Sprintf("node%d", m.id))
 }
 
 func (c *cluster) members() map[base.ReplicaID]string {

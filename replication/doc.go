@@ -25,6 +25,27 @@
 // allocated for it, and a body gets memory as it arrives. What is not of the
 // protocol ends its own connection and no other.
 //
+// # What a Node promises
+//
+// A command that was answered is on the disks of a majority, and every replica
+// comes to the same result, in the same order. The Raft log is kept in the node's
+// store, where an append's batch is written once and to the place from which it is
+// read. A replica that was away gets what it missed from the log, or, if that does
+// not reach back far enough, a Raft snapshot of the whole shard.
+//
+// A disk that fails, a file that cannot be understood and a replica whose log is
+// lost fail the Node, not the process: it is cut off from its peers, which go on
+// without it, every call returns the reason, and Close works. What a failed Node
+// knew is on disk as of that moment. dragonboat panics when an invariant of its own
+// is broken, on goroutines of its own: that cannot be caught, and ends the process.
+//
+// A replica must never come back without its log under its old id: a node that
+// lost its disk is given new replica ids. A Node notices it, but only once the
+// leader has spoken to it, and by then it may have voted.
+//
+// What waits is bounded: the bytes of a shard's proposals, frames, connections,
+// calls. A caller that goes over gets ErrBusy, and nothing was proposed.
+//
 // # Process-wide state
 //
 // dragonboat has state that all Nodes of a process share: its loggers, and

@@ -11,6 +11,7 @@ import (
 	"github.com/lni/vfs"
 
 	"github.com/leatlog/leat/internal/base"
+	"github.com/leatlog/leat/internal/faultdisk"
 	"github.com/leatlog/leat/internal/store"
 )
 
@@ -125,12 +126,11 @@ func TestPowerLoss(t *testing.T) {
 					t.Fatalf("got the sum %d, want %d", got, sum)
 				}
 				for _, m := range c.nodes {
-					m.disk.Crash(unsynced)
-					m.fs.Crash()
+					m.powerOff(unsynced)
 				}
 				for _, m := range c.nodes {
 					m.close()
-					m.fs.Restart()
+					m.powerOn()
 				}
 				for _, m := range c.nodes {
 					m.open()
@@ -199,4 +199,47 @@ func TestOverloadIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// A replica that comes back without its log fails its node, and not the process:
+// it must not vote.
+func TestWipedReplicaIsNoticed(t *testing.T) {
+	t.Parallel()
+	told := make(chan error, 10)
+	c := newDataCluster(t, 3, func(c *Config) { c.OnFail = func(err error) { told <- err } })
+	c.createPartition(100)
+	c.produce(100, 0, 20, 10)
+	wiped := c.nodes[0]
+	if wiped == c.dataLeader() {
+		wiped = c.nodes[1]
+	}
+	wiped.close()
+	wiped.disk, wiped.fs = faultdisk.New(9), NewMemFS()
+	wiped.open()
+	wiped.startData(ShardConfig{Replica: base.ReplicaID(wiped.id), Members: c.members()})
+	if err := <-told; !errors.Is(err, ErrLogLost) || !errors.Is(err, store.ErrFailed) {
+		t.Fatalf("failed with %v", err)
+	}
+	wiped.data = nil
+	c.produce(100, 20, 20, 10)
+	wiped.close()
+}
+
+// A directory belongs to one Raft address.
+func TestDirectoryOfAnotherNode(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2, nil)
+	a, b := c.nodes[0], c.nodes[1]
+	a.close()
+	b.close()
+	b.fs = a.fs
+	if err := b.tryOpen(); err == nil {
+		t.Fatal("a node was opened on the directory of another")
+	} else if err := b.transport.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a.open()
 }

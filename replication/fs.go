@@ -16,27 +16,6 @@ import (
 // metadata, and those of data shards while they are received.
 type FS struct{ fs vfs.FS }
 
-// NewMemFS returns an empty file system in memory, for tests. A Node that is
-// opened anew on it finds what was there.
-func NewMemFS() *FS { return &FS{vfs.NewStrictMem()} }
-
-// Crash takes the power from a file system in memory: what was not synced before
-// is lost once Restart is called. A Node that is open on it may go on until then.
-func (f *FS) Crash() {
-	if m, ok := f.fs.(*vfs.MemFS); ok {
-		m.SetIgnoreSyncs(true)
-	}
-}
-
-// Restart brings a file system in memory back after Crash. No Node may be open on
-// it.
-func (f *FS) Restart() {
-	if m, ok := f.fs.(*vfs.MemFS); ok {
-		m.ResetToSyncedState()
-		m.SetIgnoreSyncs(false)
-	}
-}
-
 // hostDir is what takes the place of the machine's name in paths.
 const hostDir = "node"
 
@@ -75,6 +54,35 @@ func (r *raftFS) name(name string) string {
 		return r.to + rest
 	}
 	return name
+}
+
+// mkdirSynced makes a directory, and those above it, that a power loss does not
+// take again.
+func mkdirSynced(fs vfs.FS, dir string) error {
+	var made []string // the directories that get a new entry
+	for at := dir; fs.PathDir(at) != at; at = fs.PathDir(at) {
+		_, err := fs.Stat(at)
+		if err == nil {
+			break
+		}
+		if !os.IsNotExist(err) {
+			return err
+		}
+		made = append(made, fs.PathDir(at))
+	}
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, parent := range made {
+		d, err := fs.OpenDir(parent)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // receiving is in the path of a Raft snapshot that comes in.

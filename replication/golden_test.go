@@ -33,6 +33,7 @@ func TestFormatsDoNotChange(t *testing.T) {
 		{"drop partition", (&command{kind: kindDropPartition, partition: 3}).appendTo(nil), "0301" + "0000000000000003"},
 		{"trim", (&command{kind: kindTrim, partition: 3, offset: 6}).appendTo(nil), "0401" + "0000000000000003" + "0000000000000006"},
 		{"barrier", (&command{kind: kindBarrier}).appendTo(nil), "0501"},
+		{"fence", (&command{kind: kindFence, epoch: 7}).appendTo(nil), "0601" + "00000007"},
 		{"log entry", appendLogHead(nil, &entry, n), "01" + "ac02" + "02" + "05" + "06" + "07" + "08" +
 			"00" + "0101" + "0102030405060708" + "00000009" + "000000000000000a"},
 		{"Raft state", encodeRaftState(pb.State{Term: 300, Vote: 2, Commit: 3}), "01" + "ac02" + "02" + "03"},
@@ -50,12 +51,12 @@ func TestFormatsDoNotChange(t *testing.T) {
 // A command that a later version has made stops a replica; garbage is a result.
 func TestCommandsOfLaterVersions(t *testing.T) {
 	t.Parallel()
-	for _, b := range [][]byte{{6, 1}, {0, 1}, {1, 2, 0}, {99, 99}} {
+	for _, b := range [][]byte{{7, 1}, {0, 1}, {1, 2, 0}, {99, 99}} {
 		if _, err := decodeCommand(b); !errors.Is(err, ErrUnknownCommand) {
 			t.Errorf("%x: %v", b, err)
 		}
 	}
-	for _, b := range [][]byte{nil, {1}, {2, 1, 0}, {5, 1, 0}, {4, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1}} {
+	for _, b := range [][]byte{nil, {1}, {2, 1, 0}, {5, 1, 0}, {6, 1, 0}, {4, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1}} {
 		if _, err := decodeCommand(b); !errors.Is(err, ErrBadFrame) {
 			t.Errorf("%x: %v", b, err)
 		}
@@ -63,7 +64,7 @@ func TestCommandsOfLaterVersions(t *testing.T) {
 }
 
 func FuzzCommand(f *testing.F) {
-	for kind := kindAppend; kind <= kindBarrier; kind++ {
+	for kind := kindAppend; kind <= kindFence; kind++ {
 		f.Add((&command{kind: kind, partition: 1, epoch: 2, nowMillis: 3, offset: 4, batch: []byte("b")}).appendTo(nil))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -13,6 +13,7 @@ import (
 	"github.com/lni/dragonboat/v4"
 	"github.com/lni/dragonboat/v4/config"
 	"github.com/lni/dragonboat/v4/raftio"
+	pb "github.com/lni/dragonboat/v4/raftpb"
 	"github.com/lni/vfs"
 
 	"github.com/leatlog/leat/internal/base"
@@ -71,7 +72,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replication: %w", err)
 	}
-	if err := c.FS.fs.MkdirAll(c.Dir, 0o755); err != nil {
+	if err := mkdirSynced(c.FS.fs, c.Dir); err != nil {
 		return nil, fmt.Errorf("replication: %w", err)
 	}
 	raftLoggers.add(c.Logger)
@@ -96,7 +97,7 @@ func (n *Node) openHost(fs *raftFS) (*dragonboat.NodeHost, error) {
 		MaxReceiveQueueSize: 64 << 20,
 		Expert: config.ExpertConfig{
 			LogDBFactory:     logDBFactory{logs},
-			TransportFactory: transportFactory{n.cfg.Transport},
+			TransportFactory: transportFactory{t: n.cfg.Transport, check: n.checkMessage},
 			// It cannot be changed once a directory was used with it.
 			Engine: config.EngineConfig{ExecShards: 4, CommitShards: 1, ApplyShards: 4, SnapshotShards: 4, CloseShards: 2},
 			LogDB:  config.GetTinyMemLogDBConfig(),
@@ -116,6 +117,33 @@ func (n *Node) openHost(fs *raftFS) (*dragonboat.NodeHost, error) {
 		return nil, fmt.Errorf("replication: open %s: %w", n.cfg.Dir, err)
 	}
 	return host, nil
+}
+
+// ErrLogLost is in the failure of a node that runs a replica whose log, or the end
+// of it, is gone, as after its disk was replaced or restored from a copy.
+var ErrLogLost = errors.New("the end of the replica's log is lost; remove the replica and add another under a new id")
+
+// checkMessage fails the node when a leader says that a replica here has had what
+// it does not have. dragonboat would panic; and such a replica must not vote, for
+// it has forgotten what it voted for and what it took.
+func (n *Node) checkMessage(m *pb.Message) error {
+	if m.Type != pb.Heartbeat || m.Commit == 0 {
+		return nil
+	}
+	// A heartbeat commits what the replica has confirmed, at most.
+	_, last, err := n.cfg.Store.LogBounds(base.ShardID(m.ShardID), base.ReplicaID(m.To))
+	if err != nil || uint64(last) >= m.Commit {
+		return nil // what cannot be read is noticed by whoever needs it
+	}
+	if _, index, ok, err := n.cfg.Store.LogSnapshot(base.ShardID(m.ShardID), base.ReplicaID(m.To)); err != nil || ok && uint64(index) >= m.Commit {
+		return nil
+	}
+	s, err := n.Shard(base.ShardID(m.ShardID))
+	if err != nil || s.replica != base.ReplicaID(m.To) {
+		return nil // it does not run here
+	}
+	n.fault.fail(fmt.Errorf("shard %d, replica %d: %w: it has entries up to %d, and had confirmed %d", m.ShardID, m.To, ErrLogLost, last, m.Commit))
+	return n.fault.err()
 }
 
 // flagFile is where dragonboat keeps whose directory it is.

@@ -15,12 +15,17 @@ import (
 )
 
 // transportFactory gives dragonboat its side of a Transport.
-type transportFactory struct{ t *Transport }
+type transportFactory struct {
+	t *Transport
+	// check, if not nil, refuses messages with an error, which ends the
+	// connection.
+	check func(m *pb.Message) error
+}
 
 var _ config.TransportFactory = transportFactory{}
 
 func (f transportFactory) Create(c config.NodeHostConfig, messages raftio.MessageHandler, chunks raftio.ChunkHandler) raftio.ITransport {
-	return &raftTransport{t: f.t, deployment: c.GetDeploymentID(), messages: messages, chunks: chunks}
+	return &raftTransport{t: f.t, check: f.check, deployment: c.GetDeploymentID(), messages: messages, chunks: chunks}
 }
 
 func (f transportFactory) Validate(addr string) bool { return isAddress(addr) }
@@ -28,6 +33,7 @@ func (f transportFactory) Validate(addr string) bool { return isAddress(addr) }
 // raftTransport is a Transport as dragonboat sees it, from Start to Close.
 type raftTransport struct {
 	t          *Transport
+	check      func(m *pb.Message) error
 	deployment uint64
 
 	mu       sync.RWMutex // held for reading while a handler runs
@@ -175,6 +181,14 @@ func (c *conn) serveMessages() error {
 		r := c.t.raft.Load()
 		if r == nil {
 			return ErrClosed
+		}
+		for i := range messages {
+			if r.check == nil {
+				break
+			}
+			if err := r.check(&messages[i]); err != nil {
+				return err
+			}
 		}
 		err = r.deliver(func() {
 			r.messages(pb.MessageBatch{

@@ -131,7 +131,7 @@ type raftEnd struct {
 func startRaft(t *testing.T, tr *Transport) *raftEnd {
 	t.Helper()
 	e := &raftEnd{messages: make(chan pb.MessageBatch, 100), chunks: make(chan pb.Chunk, 100)}
-	e.raftTransport = transportFactory{tr}.Create(config.NodeHostConfig{},
+	e.raftTransport = transportFactory{t: tr}.Create(config.NodeHostConfig{},
 		func(b pb.MessageBatch) { e.messages <- b },
 		func(c pb.Chunk) bool { e.chunks <- c; return true }).(*raftTransport)
 	if err := e.Start(); err != nil {
