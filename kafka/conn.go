@@ -57,7 +57,8 @@ type conn struct {
 type answer struct {
 	pending atomic.Bool // build must not be called yet; who changes it calls flush
 	build   func() net.Buffers
-	held    int64 // of conn.answers, released when it is written
+	held    int64  // of conn.answers, released when it is written
+	done    func() // nil, or called then: what build returned is not used any more
 
 	api    *apiMeter // nil: it is not counted
 	begun  time.Time // when the request was read
@@ -197,7 +198,13 @@ func (c *conn) readFrame(wait time.Duration) (frame []byte, held int64, err erro
 	if held, err = c.acquire(c.requests, capacity); err != nil {
 		return nil, 0, err
 	}
-	frame = make([]byte, 0, capacity)
+	begin := loan{from: &c.server.memory} // of the frame, while it is not known whether the rest comes
+	defer begin.release()
+	if capacity < n {
+		frame = begin.alloc(int(capacity))[:0:capacity]
+	} else {
+		frame = make([]byte, 0, n)
+	}
 	for int64(len(frame)) < n {
 		if len(frame) == cap(frame) {
 			capacity = min(n, frameGrowth*int64(cap(frame)))
@@ -206,7 +213,11 @@ func (c *conn) readFrame(wait time.Duration) (frame []byte, held int64, err erro
 				return nil, held, err
 			}
 			held += more
-			frame = append(make([]byte, 0, capacity), frame...)
+			if capacity < n {
+				frame = append(begin.alloc(int(capacity))[:0:capacity], frame...)
+			} else {
+				frame = append(make([]byte, 0, n), frame...)
+			}
 		}
 		piece := frame[len(frame):min(cap(frame), len(frame)+pieceBytes)]
 		due := time.Now().Add(c.server.limits.RequestTimeout)
@@ -315,7 +326,7 @@ func (c *conn) send(r *request, a *answer) error {
 	select {
 	case c.slots <- struct{}{}:
 	case <-c.ctx.Done():
-		c.answers.release(a.held)
+		c.release(a)
 		return c.ctx.Err()
 	}
 	c.mu.Lock()
@@ -352,7 +363,7 @@ func (c *conn) flush() {
 
 // write writes one answer; after an error the connection ends and the rest is dropped.
 func (c *conn) write(a *answer) {
-	defer c.answers.release(a.held)
+	defer c.release(a)
 	if c.ctx.Err() != nil {
 		return
 	}
@@ -366,6 +377,14 @@ func (c *conn) write(a *answer) {
 		c.close(why)
 	}
 	a.api.observe(time.Since(a.begun), a.failed)
+}
+
+// release gives back what an answer held, which is written or will not be.
+func (c *conn) release(a *answer) {
+	if a.done != nil {
+		a.done()
+	}
+	c.answers.release(a.held)
 }
 
 // writeBuffers writes in pieces, each of which the client has to read in time.

@@ -48,7 +48,8 @@ type fetcher struct {
 	conn    *conn
 	version int16
 	parts   []fetched
-	limit   int // of bytes, but for a first batch that is larger
+	limit   int  // of bytes, but for a first batch that is larger
+	lent    loan // where batches are that were read from disk
 	// near are the nodes in the client's rack, if it is not that of this node (KIP-392).
 	near map[int32]struct{}
 }
@@ -65,6 +66,7 @@ func (c *conn) fetch(r *request, req *kmsg.FetchRequest) error {
 		id = session.id
 	}
 	f := &fetcher{conn: c, version: req.Version, limit: c.server.limits.FetchBytes, near: c.nearNodes(req.Rack)}
+	f.lent.from = &c.server.memory
 	if req.MaxBytes >= 0 {
 		f.limit = min(f.limit, int(req.MaxBytes))
 	}
@@ -77,13 +79,14 @@ func (c *conn) fetch(r *request, req *kmsg.FetchRequest) error {
 	wait := min(max(time.Duration(req.MaxWaitMillis)*time.Millisecond, 0), fetchWaitMax)
 	held, err := f.await(min(int(req.MinBytes), f.limit), wait)
 	if err != nil {
+		f.lent.release()
 		return err
 	}
 	if session != nil {
 		session.tell(f.parts, incremental)
 	}
 	bad := slices.ContainsFunc(f.parts, func(one fetched) bool { return one.code != None })
-	return c.send(r, &answer{build: func() net.Buffers { return encodeFetch(c, r, None, id, f.parts) }, held: held, failed: bad})
+	return c.send(r, &answer{build: func() net.Buffers { return encodeFetch(c, r, None, id, f.parts) }, held: held, done: f.lent.release, failed: bad})
 }
 
 // wantedParts returns the partitions that a request names, in its order.
@@ -283,8 +286,11 @@ func (f *fetcher) unwatch(wake *chan struct{}) {
 // readAll reads what there is, at most limit bytes but for a first batch. It reports
 // whether the client should know at once: an error, or another node to ask.
 func (f *fetcher) readAll() (total int, urgent bool) {
+	f.lent.release() // of the look before
+	alloc := f.lent.alloc
 	for i := range f.parts {
 		one := &f.parts[i]
+		one.fetch.Alloc = alloc
 		one.fetch.Batches, one.fetch.Bytes, one.ahead = one.fetch.Batches[:0], 0, false
 		if one.replica == nil {
 			urgent = true

@@ -57,6 +57,7 @@ type Server struct {
 	unpack chan *recordbatch.Decompressor
 
 	buffers sync.Pool       // of readers
+	memory  lender          // for what is read from disk to be sent
 	labels  context.Context // for profiles
 	ctx     context.Context // of all connections
 	cancel  context.CancelCauseFunc

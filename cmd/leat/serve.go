@@ -176,6 +176,7 @@ type ready struct {
 
 // serve runs until ctx ends or something fails for good.
 func (a *app) serve(ctx context.Context, c *serveConfig) (err error) {
+	tuneMemory()
 	logger, err := c.logger(a.stderr)
 	if err != nil {
 		return err

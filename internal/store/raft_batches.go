@@ -181,17 +181,7 @@ func (p *Partition) readReplicated(f *Fetch, from base.Offset, maxBytes int) (er
 		if err != nil {
 			return err
 		}
-		var b []byte
-		if size >= cloneBytes {
-			b = bytes.Clone(v)
-		} else {
-			if cap(arena)-len(arena) < size {
-				arena = make([]byte, 0, arenaBytes)
-			}
-			n := len(arena)
-			arena = append(arena, v...)
-			b = arena[n:len(arena):len(arena)]
-		}
+		b := f.keep(v, &arena)
 		j.stamp(b)
 		f.Batches = append(f.Batches, b)
 		f.Bytes += size

@@ -23,6 +23,35 @@ type Fetch struct {
 	// HighWatermark and LogStart are as of the read.
 	HighWatermark base.Offset
 	LogStart      base.Offset
+
+	// Alloc gives memory of n bytes for batches that are read from disk. What is in it
+	// does not matter. Nil is fresh memory; a caller that is done with the batches at some
+	// point may have it used again.
+	Alloc func(n int) []byte
+}
+
+// alloc returns memory of n bytes with any content.
+func (f *Fetch) alloc(n int) []byte {
+	if f.Alloc != nil {
+		return f.Alloc(n)
+	}
+	return make([]byte, n)
+}
+
+// keep copies a batch that was read from disk. arena is what small ones share.
+func (f *Fetch) keep(v []byte, arena *[]byte) []byte {
+	switch {
+	case len(v) >= cloneBytes && f.Alloc == nil:
+		return bytes.Clone(v) // not zeroed before
+	case len(v) >= cloneBytes:
+		b := f.Alloc(len(v))
+		return b[:copy(b, v):len(v)]
+	case cap(*arena)-len(*arena) < len(v):
+		*arena = f.alloc(arenaBytes)[:0]
+	}
+	n := len(*arena)
+	*arena = append(*arena, v...)
+	return (*arena)[n:len(*arena):len(*arena)]
 }
 
 // Read finds the batches from the one that holds offset from on, up to the high
@@ -32,7 +61,7 @@ type Fetch struct {
 // *CorruptBatchError, beside the batches before it.
 //
 // Recent batches come from memory and are shared with other readers; older ones
-// are read from disk into fresh memory.
+// are read from disk into fresh memory, or that of f.Alloc.
 func (p *Partition) Read(f *Fetch, from base.Offset, maxBytes int) (err error) {
 	f.Batches, f.Bytes = f.Batches[:0], 0
 	if err := p.store.beginRead(); err != nil {
@@ -151,16 +180,7 @@ func (p *Partition) readDisk(f *Fetch, from base.Offset, maxBytes int) (err erro
 			break
 		}
 		f.Bytes += len(v)
-		if len(v) >= cloneBytes {
-			f.Batches = append(f.Batches, bytes.Clone(v))
-			continue
-		}
-		if cap(arena)-len(arena) < len(v) {
-			arena = make([]byte, 0, arenaBytes)
-		}
-		n := len(arena)
-		arena = append(arena, v...)
-		f.Batches = append(f.Batches, arena[n:len(arena):len(arena)])
+		f.Batches = append(f.Batches, f.keep(v, &arena))
 	}
 	return it.Error()
 }
