@@ -78,9 +78,12 @@ func openCluster(ctx context.Context, l *Log) (_ *cluster, err error) {
 		return nil, err
 	}
 	if c.identity.ClusterID == "" {
-		if err := c.enter(ctx); err != nil {
-			return nil, err
-		}
+		err = c.enter(ctx)
+	} else {
+		err = c.checkRemoved(ctx)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if err := c.transport.SetClusterID(c.identity.ClusterID); err != nil {
 		return nil, err

@@ -178,53 +178,10 @@ func (l *Log) RemoveNode(ctx context.Context, node uint64) error {
 		return err
 	}
 	defer end()
-	// Its replica of the metadata goes last.
-	if err := c.dropMetadataReplica(ctx, base.NodeID(node)); err != nil {
-		return nodeError(node, err)
-	}
 	_, _, err = c.changeMetadata(ctx, func(*raftmeta.Image) (raftmeta.Command, error) {
 		return &raftmeta.RemoveBroker{Node: base.NodeID(node)}, nil
 	})
 	return nodeError(node, err)
-}
-
-// dropMetadataReplica moves the metadata's group away from a node that drains, and
-// returns when that is done.
-func (c *cluster) dropMetadataReplica(ctx context.Context, node base.NodeID) error {
-	w := c.machine.Watch(nil)
-	defer w.Close()
-	for {
-		img := c.machine.Image()
-		b, s := img.Broker(node), img.Shard(raftmeta.MetadataShard)
-		if b == nil || b.Removed || !slices.ContainsFunc(s.Replicas, func(r raftmeta.Replica) bool { return r.Node == node }) {
-			return nil
-		}
-		if !b.Draining {
-			return errors.New("it must be drained first")
-		}
-		if !s.Moving() {
-			voters := slices.DeleteFunc(s.Voters(), func(n base.NodeID) bool { return n == node })
-			if len(voters) == 0 {
-				return errors.New("it is the last node that votes on the metadata")
-			}
-			var observers []base.NodeID
-			for _, r := range s.Replicas {
-				if r.State == raftmeta.ReplicaObserver && r.Node != node {
-					observers = append(observers, r.Node)
-				}
-			}
-			res, err := c.propose(ctx, &raftmeta.MoveShard{Shard: s.ID, Version: s.Version, Voters: voters, Observers: observers})
-			if err == nil {
-				err = res.Err()
-			}
-			if err != nil && !errors.Is(err, raftmeta.Stale) {
-				return err
-			}
-		}
-		if _, err := w.Next(ctx); err != nil {
-			return err
-		}
-	}
 }
 
 // SetReplicationFactor changes the replication factor of a topic whose shards are its

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leatlog/leat/internal/base"
@@ -34,6 +36,8 @@ type helloReply struct {
 	Proposal  string          `json:"proposal,omitempty"`
 	// Known says that the cluster has, or had, a node of the number of who asked.
 	Known bool `json:"known,omitempty"`
+	// Removed says that it was removed for good.
+	Removed bool `json:"removed,omitempty"`
 }
 
 // joinRequest asks a node of a cluster to make the sender one, or to give it a new
@@ -192,8 +196,39 @@ func (c *cluster) serveHello(_ context.Context, req helloRequest) (helloReply, e
 	c.mu.Lock()
 	r := helloReply{Node: c.self, ClusterID: c.identity.ClusterID, Founders: c.identity.Founders, Proposal: c.proposal}
 	c.mu.Unlock()
-	r.Known = c.machine.Image().Broker(req.Node) != nil
+	if b := c.machine.Image().Broker(req.Node); b != nil {
+		r.Known, r.Removed = true, b.Removed
+	}
 	return r, nil
+}
+
+// ErrNodeRemoved is returned by Open for a node that was removed from its cluster. Its
+// number never returns: it may join with another one, and an empty directory.
+var ErrNodeRemoved = errors.New("leat: the node was removed from its cluster")
+
+// removedTimeout bounds how long a node that starts asks whether it was removed.
+const removedTimeout = time.Second
+
+// checkRemoved asks those whom this node knows whether it was removed meanwhile: it would
+// wait for its cluster for ever. Who does not answer says nothing.
+func (c *cluster) checkRemoved(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, removedTimeout)
+	defer cancel()
+	var removed atomic.Bool
+	var wg sync.WaitGroup
+	for _, m := range c.otherSeeds() {
+		wg.Go(func() {
+			if r, err := callJSON[helloReply](ctx, c.transport, m.RaftAddr, callHello, helloRequest{c.self}); err == nil && r.Removed {
+				removed.Store(true)
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	if removed.Load() {
+		return fmt.Errorf("node %d of cluster %q: %w", c.self, c.identity.ClusterID, ErrNodeRemoved)
+	}
+	return nil
 }
 
 // serveJoin makes a node known and gives it a replica of the metadata.

@@ -94,14 +94,13 @@ func (c *cluster) startShard(s *raftmeta.Shard, r raftmeta.Replica) error {
 			return err
 		}
 	}
-	cfg := replication.ShardConfig{Shard: s.ID, Replica: r.ID, Join: s.Joins(r.ID)}
+	cfg := replication.ShardConfig{Shard: s.ID, Replica: r.ID, Join: s.Joins(r.ID), NonVoting: s.Joins(r.ID)}
 	if !cfg.Join {
 		cfg.Members = make(map[base.ReplicaID]string)
 		for i, n := range s.Initial {
 			cfg.Members[base.ReplicaID(i+1)] = c.raftAddr(n)
 		}
 	}
-	cfg.NonVoting = r.State == raftmeta.ReplicaObserver || r.State == raftmeta.ReplicaAdding || r.State == raftmeta.ReplicaAddingObserver
 	raft, err := c.node.StartData(cfg)
 	if err != nil {
 		c.log.cfg.Logger.Error("replica cannot start", "shard", s.ID, "replica", r.ID, "err", err)

@@ -14,6 +14,9 @@ import (
 // metadataTimeout bounds a change of the metadata whose context has no end.
 const metadataTimeout = time.Minute
 
+// refusalWait bounds how long the image is waited for that shows why a change was refused.
+const refusalWait = 2 * time.Second
+
 // changeMetadata makes a change that decide decides on an image, and returns its result
 // and an image that shows it. What has become stale meanwhile is decided anew, so decide
 // may be called again, also after an attempt whose outcome is not known. A nil command
@@ -31,15 +34,22 @@ func (c *cluster) changeMetadata(ctx context.Context, decide func(img *raftmeta.
 		if err != nil {
 			return res, nil, err
 		}
+		refused := res.Err()
+		if refused != nil && !errors.Is(refused, raftmeta.Stale) {
+			// What it was refused for should be seen here; a node that is not of the
+			// cluster any more never will.
+			short, cancel := context.WithTimeout(ctx, refusalWait)
+			defer cancel()
+			if now, err := c.machine.Wait(short, res.Index); err == nil {
+				img = now
+			}
+			return res, img, refused
+		}
 		if img, err = c.machine.Wait(ctx, res.Index); err != nil {
 			return res, nil, err
 		}
-		err = res.Err()
-		if err == nil {
+		if refused == nil {
 			return res, img, nil
-		}
-		if !errors.Is(err, raftmeta.Stale) {
-			return res, img, err
 		}
 	}
 }

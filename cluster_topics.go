@@ -219,7 +219,7 @@ func (m *metaTopics) clusterID(context.Context) (string, error) {
 // is no change.
 func (m *metaTopics) change(ctx context.Context, decide func(img *raftmeta.Image) (raftmeta.Command, error)) (raftmeta.Result, error) {
 	res, img, err := m.cluster.changeMetadata(ctx, decide)
-	if err == nil {
+	if img != nil {
 		m.adopt(img)
 	}
 	return res, err

@@ -48,7 +48,7 @@ func TestRefusals(t *testing.T) {
 		{"unfence unknown", &UnfenceBroker{BrokerEpoch{9, 1}}, UnknownNode, "node 9"},
 		{"fence stale", &FenceBroker{BrokerEpoch{1, 1}}, StaleEpoch, "broker epoch"},
 		{"drain unknown", &DrainBroker{Node: 9}, UnknownNode, "node 9"},
-		{"remove with replicas", &RemoveBroker{Node: 1}, HasReplicas, "2 shards (1, 16); drain it first"},
+		{"remove with replicas", &RemoveBroker{Node: 1}, HasReplicas, "1 shard (16); drain it first"},
 		{"topic exists", &CreateTopic{Name: "orders", ID: TopicID{1}, Factor: 1, Shards: []ShardID{16}}, TopicExists, `topic "orders" exists`},
 		{"topic id exists", &CreateTopic{Name: "x", ID: orders, Factor: 1, Shards: []ShardID{16}}, TopicExists, `is topic "orders"'s`},
 		{"no name", &CreateTopic{ID: TopicID{1}, Factor: 1, Shards: []ShardID{16}}, InvalidRequest, "1 to 249"},

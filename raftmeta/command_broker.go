@@ -222,8 +222,8 @@ func (c *DrainBroker) apply(img *Image, _ *Result) *Error {
 }
 
 // RemoveBroker removes a node that has no replicas any more, but for one of the
-// metadata that has no vote, by which it learns of its removal. Its id never
-// returns. PlanMetadata then takes that replica out.
+// metadata, by which it learns of its removal. Its id never returns. PlanMetadata then
+// takes that replica out. The last node that votes on the metadata cannot be removed.
 type RemoveBroker struct {
 	Node NodeID
 }
@@ -242,10 +242,7 @@ func (c *RemoveBroker) apply(img *Image, _ *Result) *Error {
 	}
 	var shards []ShardID
 	for s := range img.ShardsOn(c.Node) {
-		observes := func(r Replica) bool {
-			return r.Node != c.Node || r.State == ReplicaObserver || r.State == ReplicaLost && !slices.Contains(s.Preferred, c.Node)
-		}
-		if s.Kind != ShardMetadata || !all(s.Replicas, observes) {
+		if s.Kind != ShardMetadata || len(s.Voters()) == 1 && s.Voters()[0] == c.Node {
 			shards = append(shards, s.ID)
 		}
 	}
@@ -256,8 +253,4 @@ func (c *RemoveBroker) apply(img *Image, _ *Result) *Error {
 	changed.Removed, changed.Fenced, changed.Draining = true, true, false
 	img.putBroker(&changed)
 	return nil
-}
-
-func all[T any](list []T, is func(T) bool) bool {
-	return !slices.ContainsFunc(list, func(x T) bool { return !is(x) })
 }

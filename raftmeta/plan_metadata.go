@@ -11,9 +11,8 @@ const MetadataVotersMax = 5
 
 // PlanMetadata returns the move that brings the metadata's own Raft group to what
 // it should be, or nil when it is, or is on the way. Every node that is not
-// removed has a replica. Of one to three nodes that do not drain all vote, of
-// four three, of more five; who votes keeps its vote if it can, and racks are
-// spread.
+// removed has a replica. Of one to three nodes all vote, of four three, of more five;
+// who votes keeps its vote if it can, also while it drains, and racks are spread.
 func PlanMetadata(img *Image) *MoveShard {
 	s := img.Shard(MetadataShard)
 	if s == nil {
@@ -26,7 +25,14 @@ func PlanMetadata(img *Image) *MoveShard {
 			may = append(may, b.ID)
 		}
 	}
-	want := min(len(may), MetadataVotersMax)
+	// Who drains and votes is counted until it is removed.
+	want := len(may)
+	for _, n := range all {
+		if !slices.Contains(may, n) && s.votes(n) {
+			want++
+		}
+	}
+	want = min(want, MetadataVotersMax)
 	if want == 4 {
 		want = 3
 	}
@@ -45,7 +51,7 @@ func PlanMetadata(img *Image) *MoveShard {
 	// others: nobody has said that it goes.
 	voters := slices.DeleteFunc(slices.Clone(s.Preferred), func(n NodeID) bool {
 		b := img.Broker(n)
-		return b != nil && (b.Removed || b.Draining)
+		return b != nil && (b.Removed || b.Draining && !s.votes(n))
 	})
 	unregistered := func(n NodeID) bool { return img.Broker(n) == nil }
 	if slices.ContainsFunc(voters, unregistered) {
@@ -89,6 +95,13 @@ func PlanMetadata(img *Image) *MoveShard {
 		return nil
 	}
 	return m
+}
+
+// votes reports whether the node has a replica that votes already.
+func (s *Shard) votes(node NodeID) bool {
+	return slices.ContainsFunc(s.Replicas, func(r Replica) bool {
+		return r.Node == node && (r.State == ReplicaVoter || r.State == ReplicaRemoving)
+	})
 }
 
 // observers returns the nodes that have, or in a move are to have, replicas

@@ -341,7 +341,7 @@ func TestMetadataVoters(t *testing.T) {
 	check(5, 2) // who is away for a while keeps its vote
 	c.must(&DrainBroker{Node: 2})
 	check(5, 2)
-	if r, ok := c.img().Shard(MetadataShard).On(2); !ok || r.State != ReplicaObserver || r.ID == 2 {
+	if r, ok := c.img().Shard(MetadataShard).On(2); !ok || r.State != ReplicaVoter || r.ID != 2 {
 		t.Errorf("a draining node has %+v, %t", r, ok)
 	}
 	c.must(&RemoveBroker{Node: 2})
@@ -349,7 +349,14 @@ func TestMetadataVoters(t *testing.T) {
 	for n := NodeID(3); n <= 6; n++ {
 		c.must(&DrainBroker{Node: n})
 	}
-	check(2, 4)
+	check(5, 1) // who drains votes until it is removed
+	c.must(&RemoveBroker{Node: 3})
+	check(5, 0)
+	for n := NodeID(4); n <= 6; n++ {
+		c.must(&RemoveBroker{Node: n})
+		g.finish()
+	}
+	check(2, 0)
 }
 
 // TestFoundersFirst sees that a founder that is late keeps its vote.

@@ -17,6 +17,7 @@ import (
 	"github.com/lni/vfs"
 
 	"github.com/leatlog/leat/internal/base"
+	"github.com/leatlog/leat/internal/store"
 )
 
 // Node runs the replicas of a node of a cluster. Its methods may be called
@@ -269,8 +270,8 @@ type ShardConfig struct {
 	// Join says that the replica was added to a shard that exists, with
 	// AddReplica or AddNonVoting; again at a restart.
 	Join bool
-	// NonVoting says that it was added with AddNonVoting, and not promoted
-	// since.
+	// NonVoting says that it was added with AddNonVoting. Whether it was promoted
+	// since is found in the directory.
 	NonVoting bool
 }
 
@@ -291,6 +292,25 @@ func (c *ShardConfig) validate() error {
 	return nil
 }
 
+// nonVoting tells whether a replica begins without a vote: dragonboat takes the members
+// from the last Raft snapshot, and whom that has as a voter must begin as one; the log
+// behind it promotes the others.
+func (n *Node) nonVoting(c *ShardConfig) (bool, error) {
+	if !c.NonVoting {
+		return false, nil
+	}
+	v, _, ok, err := n.cfg.Store.LogSnapshot(c.Shard, c.Replica)
+	if err != nil || !ok {
+		return true, err
+	}
+	var s pb.Snapshot
+	if err := s.Unmarshal(v); err != nil {
+		return false, fmt.Errorf("%w: the record of the Raft snapshot: %w", store.ErrCorrupt, err)
+	}
+	_, votes := s.Membership.Addresses[uint64(c.Replica)]
+	return !votes, nil
+}
+
 // start starts a replica with one of NodeHost's methods.
 func (n *Node) start(c ShardConfig, do func(members map[uint64]dragonboat.Target, rc config.Config) error) (*Shard, error) {
 	if err := c.validate(); err != nil {
@@ -300,11 +320,15 @@ func (n *Node) start(c ShardConfig, do func(members map[uint64]dragonboat.Target
 		return nil, err
 	}
 	defer n.leave()
+	nonVoting, err := n.nonVoting(&c)
+	if err != nil {
+		return nil, fmt.Errorf("replication: start shard %d, replica %d: %w", c.Shard, c.Replica, err)
+	}
 	members := make(map[uint64]dragonboat.Target, len(c.Members))
 	for id, addr := range c.Members {
 		members[uint64(id)] = addr
 	}
-	err := caught(func() error {
+	err = caught(func() error {
 		return do(members, config.Config{
 			ShardID:             uint64(c.Shard),
 			ReplicaID:           uint64(c.Replica),
@@ -314,7 +338,7 @@ func (n *Node) start(c ShardConfig, do func(members map[uint64]dragonboat.Target
 			PreVote:             true,
 			OrderedConfigChange: true,
 			Quiesce:             n.cfg.Quiesce,
-			IsNonVoting:         c.NonVoting,
+			IsNonVoting:         nonVoting,
 			SnapshotEntries:     uint64(n.cfg.SnapshotEntries),
 			CompactionOverhead:  uint64(n.cfg.LogTailEntries),
 			MaxInMemLogSize:     uint64(n.cfg.MaxUnappliedBytes),
