@@ -412,6 +412,9 @@ func TestCompactLog(t *testing.T) {
 			return err == nil && first > 100
 		})
 	}
+	if err := c.nodes[0].data.CompactLog(t.Context()); err != nil {
+		t.Errorf("again, with nothing to do: %v", err)
+	}
 	c.produce(100, 200, 10, 100)
 	for _, m := range c.nodes {
 		m.requireBatches(100, 210)

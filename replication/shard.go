@@ -168,13 +168,18 @@ func (s *Shard) Transfer(ctx context.Context, to base.ReplicaID) error {
 
 // CompactLog records a Raft snapshot of what is applied and removes the Raft log
 // below it but for a few entries, so that space kept for it is freed. Replicas
-// that are further behind get a Raft snapshot of the whole shard.
+// that are further behind get a Raft snapshot of the whole shard. It does nothing
+// when a Raft snapshot is being recorded, or nothing was applied since the last.
 func (s *Shard) CompactLog(ctx context.Context) error {
 	const keep = 64
-	return s.request(ctx, func(timeout time.Duration) (*dragonboat.RequestState, error) {
+	err := s.request(ctx, func(timeout time.Duration) (*dragonboat.RequestState, error) {
 		return s.node.host.RequestSnapshot(uint64(s.id), dragonboat.SnapshotOption{
 			OverrideCompactionOverhead: true,
 			CompactionOverhead:         keep,
 		}, timeout)
 	})
+	if errors.Is(err, ErrRejected) {
+		return nil
+	}
+	return err
 }
