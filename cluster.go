@@ -35,13 +35,16 @@ type cluster struct {
 	listener  *clusterListener
 	loaded    loadedGroups
 	// arrived fires when a partition came to this node, or went.
-	arrived broadcast
+	arrived  broadcast
+	arrivals *arrivals
 
 	meta     atomic.Pointer[replication.MetaShard]
 	epoch    atomic.Uint64 // of the registration; 0 before it
 	seedTurn atomic.Uint32
 	beatNow  chan struct{} // room for one
 	stopping atomic.Bool   // the node is about to close
+	// leaderChanges counts those of the shards that run here.
+	leaderChanges atomic.Int64
 
 	mu       sync.Mutex
 	identity clusterIdentity
@@ -58,7 +61,7 @@ type cluster struct {
 func openCluster(ctx context.Context, l *Log) (_ *cluster, err error) {
 	c := &cluster{
 		log: l, cfg: l.cfg.Cluster.withDefaults(), self: base.NodeID(l.cfg.Cluster.NodeID),
-		machine: raftmeta.NewMachine(), beatNow: make(chan struct{}, 1),
+		machine: raftmeta.NewMachine(), beatNow: make(chan struct{}, 1), arrivals: newArrivals(),
 	}
 	c.topics = &metaTopics{catalog: &l.catalog, cluster: c}
 	_, _ = rand.Read(c.incarnation[:]) // never fails, by its documentation
@@ -139,6 +142,7 @@ func (c *cluster) startNode(ctx context.Context) (err error) {
 		FS:             c.raftFS(),
 		Logger:         c.log.cfg.Logger,
 		OnLeaderChange: c.leaderChanged,
+		OnPartitions:   c.arrivals.note,
 		OnFail:         c.log.cfg.Hooks.StorageFailed,
 	})
 	if err != nil {
@@ -199,7 +203,12 @@ func (c *cluster) leaderChanged(shard base.ShardID, leader base.ReplicaID, term 
 		default:
 		}
 	}
-	c.leaders.learn(leadership{Shard: shard, Node: node, Term: term})
+	if at := c.leaders.get(shard); leader == 0 && at.Term == term {
+		c.leaders.lost(at) // it hears of no majority
+	}
+	if c.leaders.learn(leadership{Shard: shard, Node: node, Term: term}) && leader != 0 {
+		c.leaderChanges.Add(1)
+	}
 	if s := c.shards.get(shard); s != nil {
 		s.kick()
 	}

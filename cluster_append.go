@@ -172,11 +172,15 @@ func (c *cluster) checkInSync(to *Partition) error {
 			live++
 		}
 	}
-	if live < min(want, len(s.Voters())) {
+	if !enoughInSync(live, len(s.Voters()), want) {
 		return &NotEnoughReplicasError{Topic: to.topic.name, Partition: to.number, InSync: live, MinInSync: want}
 	}
 	return nil
 }
+
+// enoughInSync tells whether as many of the voters live as min.insync.replicas asks for,
+// which counts for all of them where it is more.
+func enoughInSync(live, voters, minInSync int) bool { return live >= min(minInSync, voters) }
 
 // ErrNotEnoughReplicas is what every *NotEnoughReplicasError is (Kafka's
 // NOT_ENOUGH_REPLICAS).

@@ -31,7 +31,22 @@ func (c *cluster) follow() {
 		if again {
 			retry.Reset(followRetry)
 		}
+		if !c.awaitNews(w, retry) {
+			return
+		}
+	}
+}
+
+// awaitNews returns true when there is something to follow, and false when the node
+// closes.
+func (c *cluster) awaitNews(w *raftmeta.Watcher, retry Timer) bool {
+	for {
 		select {
+		case <-c.arrivals.news:
+			for _, id := range c.arrivals.take() {
+				c.replicasChanged(id)
+			}
+			continue
 		case <-w.News():
 			if d, ok := w.Take(); ok {
 				for b := range d.Brokers() {
@@ -42,8 +57,9 @@ func (c *cluster) follow() {
 			}
 		case <-retry.C():
 		case <-c.ctx.Done():
-			return
+			return false
 		}
+		return true
 	}
 }
 

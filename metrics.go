@@ -28,6 +28,7 @@ type Metrics struct {
 	Compaction CompactionMetrics
 	Storage    StorageMetrics
 	Kafka      KafkaMetrics
+	Cluster    ClusterMetrics
 }
 
 // ProduceMetrics is about what was appended and the producers that did.
@@ -171,6 +172,9 @@ func (l *Log) Metrics() Metrics {
 	}
 	m.Kafka.countKafka(l.metrics.kafka.Load())
 	l.catalog.count(&m)
+	if l.cluster != nil {
+		l.cluster.count(&m.Cluster)
+	}
 	for _, c := range l.openChildren() {
 		if c, ok := c.(interface{ count(m *Metrics) }); ok {
 			c.count(&m)

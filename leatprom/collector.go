@@ -71,6 +71,10 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	for i := range logMetrics {
 		out <- logMetrics[i].desc
 	}
+	for i := range clusterMetrics {
+		out <- clusterMetrics[i].desc
+	}
+	out <- proposalErrors.desc
 	for i := range partitionMetrics {
 		out <- partitionMetrics[i].desc
 	}
@@ -98,6 +102,9 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		}
 		out <- prometheus.MustNewConstMetric(d.desc, d.kind, d.value(&m))
 	}
+	if m.Cluster.NodeID != 0 {
+		collectCluster(&m, out)
+	}
 	for i := range m.Kafka.APIs {
 		a := &m.Kafka.APIs[i]
 		for j := range apiMetrics {
@@ -118,6 +125,20 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	left := c.collectPartitions(out)
 	out <- prometheus.MustNewConstMetric(omitted.desc, omitted.kind, float64(left))
 	out <- prometheus.MustNewConstMetric(collectErrors.desc, collectErrors.kind, float64(c.errors.Load()))
+}
+
+// collectCluster sends what a node of a cluster has.
+func collectCluster(m *leat.Metrics, out chan<- prometheus.Metric) {
+	for i := range clusterMetrics {
+		d := &clusterMetrics[i]
+		out <- prometheus.MustNewConstMetric(d.desc, d.kind, d.value(m))
+	}
+	for _, e := range []struct {
+		label string
+		n     int64
+	}{{"busy", m.Cluster.ProposalsBusy}, {"dropped", m.Cluster.ProposalsDropped}, {"timeout", m.Cluster.ProposalsTimedOut}} {
+		out <- prometheus.MustNewConstMetric(proposalErrors.desc, proposalErrors.kind, float64(e.n), e.label)
+	}
 }
 
 // collectPartitions returns how many partitions the limit left out.

@@ -21,9 +21,24 @@ import (
 // partitions and none.
 func newLog(t *testing.T) *leat.Log {
 	t.Helper()
-	l, err := leat.Open(t.Context(), leat.Config{InMemory: true, RetentionCheckInterval: -1, CompactionInterval: -1})
+	l := openLog(t, nil)
+	fillLog(t, l)
+	return l
+}
+
+func openLog(t *testing.T, c *leat.ClusterConfig) *leat.Log {
+	t.Helper()
+	if c != nil {
+		c.Seeds = map[uint64]string{c.NodeID: c.RaftAddr}
+	}
+	l, err := leat.Open(t.Context(), leat.Config{InMemory: true, RetentionCheckInterval: -1, CompactionInterval: -1, Cluster: c})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
+	return l
+}
+
+func fillLog(t *testing.T, l *leat.Log) {
+	t.Helper()
 	a, err := l.CreateTopic(t.Context(), "a", leat.TopicConfig{Partitions: 2})
 	require.NoError(t, err)
 	_, err = l.CreateTopic(t.Context(), "b", leat.TopicConfig{Partitions: 3})
@@ -38,7 +53,6 @@ func newLog(t *testing.T) *leat.Log {
 	part, err := a.Partition(1)
 	require.NoError(t, err)
 	require.NoError(t, part.DeleteRecords(t.Context(), 2))
-	return l
 }
 
 // newKafkaLog is newLog with a group that committed, and a listener that was asked.
@@ -48,6 +62,25 @@ func newKafkaLog(t *testing.T) *leat.Log {
 	joinGroup(t, l, "billing")
 	askKafka(t, l)
 	return l
+}
+
+// newClusterLog is newKafkaLog as a cluster of one node.
+func newClusterLog(t *testing.T) *leat.Log {
+	t.Helper()
+	l := openLog(t, &leat.ClusterConfig{NodeID: 1, RaftAddr: freeAddr(t), ClientAddr: freeAddr(t)})
+	fillLog(t, l)
+	joinGroup(t, l, "billing")
+	askKafka(t, l)
+	return l
+}
+
+// freeAddr returns a loopback address that nobody listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, ln.Close())
+	return ln.Addr().String()
 }
 
 // joinGroup commits the end of partition 1 of topic a.
@@ -206,8 +239,41 @@ leat_storage_failed 0
 	require.NoError(t, err)
 }
 
+// TestClusterMetrics of a node that is its cluster, and of a Log without one.
+func TestClusterMetrics(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	require.NoError(t, registry.Register(leatprom.NewCollector(newClusterLog(t))))
+	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP leat_cluster_controller 1 on the node that leads the metadata, else 0.
+# TYPE leat_cluster_controller gauge
+leat_cluster_controller 1
+# HELP leat_cluster_nodes Nodes of the cluster.
+# TYPE leat_cluster_nodes gauge
+leat_cluster_nodes 1
+# HELP leat_cluster_offline_partitions Partitions of the cluster without a leader that the node knows of.
+# TYPE leat_cluster_offline_partitions gauge
+leat_cluster_offline_partitions 0
+# HELP leat_cluster_partition_leaders Partitions that the node leads.
+# TYPE leat_cluster_partition_leaders gauge
+leat_cluster_partition_leaders 55
+# HELP leat_cluster_proposal_errors_total Proposals that were refused as too much is waiting (busy), given up by Raft (dropped), or without an answer (timeout).
+# TYPE leat_cluster_proposal_errors_total counter
+leat_cluster_proposal_errors_total{error="busy"} 0
+leat_cluster_proposal_errors_total{error="dropped"} 0
+leat_cluster_proposal_errors_total{error="timeout"} 0
+`), "leat_cluster_controller", "leat_cluster_nodes", "leat_cluster_offline_partitions", "leat_cluster_partition_leaders", "leat_cluster_proposal_errors_total"))
+
+	registry = prometheus.NewPedanticRegistry()
+	require.NoError(t, registry.Register(leatprom.NewCollector(newLog(t))))
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		require.False(t, strings.HasPrefix(f.GetName(), "leat_cluster_"), f.GetName())
+	}
+}
+
 func TestLint(t *testing.T) {
-	problems, err := testutil.CollectAndLint(leatprom.NewCollector(newLog(t)))
+	problems, err := testutil.CollectAndLint(leatprom.NewCollector(newClusterLog(t)))
 	require.NoError(t, err)
 	require.Empty(t, problems)
 }

@@ -19,7 +19,8 @@ var update = flag.Bool("update", false, "rewrite docs/metrics.md")
 const docsHead = `# Metrics
 
 What package ` + "`leatprom`" + ` exports of a Log, from ` + "`Log.Metrics()`" + `, ` + "`Topic.PartitionInfos`" + ` and, with
-` + "`WithGroupLag`" + `, ` + "`Log.GroupLag`" + `. Counters start at 0 when the Log is opened. The list is checked by a test, and rewritten by
+` + "`WithGroupLag`" + `, ` + "`Log.GroupLag`" + `. Counters start at 0 when the Log is opened. What begins with
+` + "`leat_cluster_`" + ` is there on a node of a cluster only. The list is checked by a test, and rewritten by
 ` + "`go test ./leatprom -update`" + `.
 
 | metric | type | labels | what it tells |
@@ -29,7 +30,7 @@ What package ` + "`leatprom`" + ` exports of a Log, from ` + "`Log.Metrics()`" +
 // TestDocs compares docs/metrics.md with what a registry gathers.
 func TestDocs(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	c := leatprom.NewCollector(newKafkaLog(t), leatprom.WithGroupLag(10, nil))
+	c := leatprom.NewCollector(newClusterLog(t), leatprom.WithGroupLag(10, nil))
 	require.NoError(t, registry.Register(c))
 	families, err := registry.Gather()
 	require.NoError(t, err)

@@ -91,12 +91,7 @@ var logMetrics = []logMetric{
 	gauge("leat_kafka_fetch_sessions", "Fetch sessions of Kafka's clients.", func(m *leat.Metrics) int64 { return int64(m.Kafka.FetchSessions) }),
 	gauge("leat_kafka_fetch_session_partitions", "Partitions in the fetch sessions of Kafka's clients.", func(m *leat.Metrics) int64 { return int64(m.Kafka.FetchSessionPartitions) }),
 
-	gauge("leat_storage_failed", "1 once the disk failed and writes are refused, else 0.", func(m *leat.Metrics) int64 {
-		if m.Storage.Failed {
-			return 1
-		}
-		return 0
-	}),
+	gauge("leat_storage_failed", "1 once the disk failed and writes are refused, else 0.", func(m *leat.Metrics) int64 { return flag(m.Storage.Failed) }),
 	distribution("leat_commit_latency_seconds", "Time from the hand-over of a commit to the write-ahead log until it is durable.", func(m *leat.Metrics) leat.Histogram { return m.Storage.CommitLatency }),
 	counter("leat_wal_written_bytes_total", "Bytes written to the write-ahead log.", func(m *leat.Metrics) int64 { return m.Storage.WALBytes }),
 	counter("leat_flushed_bytes_total", "Bytes written from memory to files.", func(m *leat.Metrics) int64 { return m.Storage.FlushedBytes }),
@@ -110,6 +105,35 @@ var logMetrics = []logMetric{
 	gauge("leat_tail_cache_bytes", "Bytes of the newest batches in memory.", func(m *leat.Metrics) int64 { return m.Storage.TailCacheBytes }),
 	counter("leat_tail_cache_hits_total", "Reads served by the newest batches in memory.", func(m *leat.Metrics) int64 { return m.Storage.TailCacheHits }),
 	counter("leat_tail_cache_misses_total", "Reads that went to the files.", func(m *leat.Metrics) int64 { return m.Storage.TailCacheMisses }),
+}
+
+// clusterMetrics is what is exported of a node of a cluster. It is never written to.
+var clusterMetrics = []logMetric{
+	gauge("leat_cluster_controller", "1 on the node that leads the metadata, else 0.", func(m *leat.Metrics) int64 { return flag(m.Cluster.Controller) }),
+	gauge("leat_cluster_nodes", "Nodes of the cluster.", func(m *leat.Metrics) int64 { return int64(m.Cluster.Nodes) }),
+	gauge("leat_cluster_fenced_nodes", "Nodes of the cluster that are taken for dead.", func(m *leat.Metrics) int64 { return int64(m.Cluster.FencedNodes) }),
+	gauge("leat_cluster_draining_nodes", "Nodes of the cluster that lose their replicas.", func(m *leat.Metrics) int64 { return int64(m.Cluster.DrainingNodes) }),
+	gauge("leat_cluster_shard_replicas", "Shards of partitions of which the node has a replica.", func(m *leat.Metrics) int64 { return int64(m.Cluster.ShardReplicas) }),
+	gauge("leat_cluster_shard_leaders", "Shards of partitions that the node leads.", func(m *leat.Metrics) int64 { return int64(m.Cluster.ShardLeaders) }),
+	gauge("leat_cluster_partition_leaders", "Partitions that the node leads.", func(m *leat.Metrics) int64 { return int64(m.Cluster.PartitionLeaders) }),
+	gauge("leat_cluster_moving_shards", "Shards of the cluster that get or lose replicas.", func(m *leat.Metrics) int64 { return int64(m.Cluster.MovingShards) }),
+	gauge("leat_cluster_under_replicated_partitions", "Partitions that the node leads and that have a replica on a node that is taken for dead.", func(m *leat.Metrics) int64 { return int64(m.Cluster.UnderReplicatedPartitions) }),
+	gauge("leat_cluster_under_min_insync_partitions", "Partitions that the node leads and that refuse appends, for fewer replicas live than min.insync.replicas.", func(m *leat.Metrics) int64 { return int64(m.Cluster.UnderMinInSyncPartitions) }),
+	gauge("leat_cluster_offline_partitions", "Partitions of the cluster without a leader that the node knows of.", func(m *leat.Metrics) int64 { return int64(m.Cluster.OfflinePartitions) }),
+	counter("leat_cluster_leader_changes_total", "Changes of the leaders of shards that have a replica on the node.", func(m *leat.Metrics) int64 { return m.Cluster.LeaderChanges }),
+	counter("leat_cluster_proposals_total", "Proposals that the node handed to Raft.", func(m *leat.Metrics) int64 { return m.Cluster.Proposals }),
+	counter("leat_cluster_raft_snapshot_sent_bytes_total", "Bytes of Raft snapshots sent to other nodes.", func(m *leat.Metrics) int64 { return m.Cluster.SnapshotBytesSent }),
+	counter("leat_cluster_raft_snapshot_received_bytes_total", "Bytes of Raft snapshots received from other nodes.", func(m *leat.Metrics) int64 { return m.Cluster.SnapshotBytesReceived }),
+}
+
+// proposalErrors is exported with the three values of its label.
+var proposalErrors = describe(prometheus.CounterValue, "leat_cluster_proposal_errors_total", "Proposals that were refused as too much is waiting (busy), given up by Raft (dropped), or without an answer (timeout).", "error")
+
+func flag(on bool) int64 {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 // apiMetric is a metric of each of Kafka's APIs: one of value and histogram is set.

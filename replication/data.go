@@ -39,7 +39,7 @@ func (n *Node) StartData(c ShardConfig) (*DataShard, error) {
 			return nil, fmt.Errorf("replication: start shard %d, replica %d: %w", c.Shard, c.Replica, ErrOtherReplica)
 		}
 	}
-	machine := &dataMachine{store: n.cfg.Store, shard: c.Shard, opened: applied, fault: n.fault, logger: n.cfg.Logger}
+	machine := &dataMachine{store: n.cfg.Store, shard: c.Shard, opened: applied, fault: n.fault, logger: n.cfg.Logger, partitions: n.cfg.OnPartitions}
 	s, err := n.start(c, func(members map[uint64]dragonboat.Target, rc config.Config) error {
 		return n.host.StartOnDiskReplica(members, c.Join, func(uint64, uint64) statemachine.IOnDiskStateMachine { return machine }, rc)
 	})

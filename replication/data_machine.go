@@ -28,6 +28,8 @@ type dataMachine struct {
 	// fence is the lowest leader epoch of which an append is taken, kept as
 	// fenceSetting. It belongs to the goroutine that applies.
 	fence base.LeaderEpoch
+	// partitions is told that there are others, or fewer; it may be nil.
+	partitions func(base.ShardID)
 }
 
 // fenceSetting is the shard's setting that holds the fence, as u32.
@@ -83,21 +85,36 @@ func (m *dataMachine) apply(entries []statemachine.Entry) error {
 	if err != nil {
 		return err
 	}
+	changed := false
 	for i := range entries {
 		e := &entries[i]
-		if e.Result, err = m.applyOne(a, e); err != nil {
+		var kind commandKind
+		if e.Result, kind, err = m.applyOne(a, e); err != nil {
 			err = fmt.Errorf("entry %d: %w", e.Index, err)
 			return errors.Join(err, a.Discard())
 		}
+		changed = changed || kind == kindCreatePartition || kind == kindDropPartition
 	}
-	return a.Commit(base.RaftIndex(entries[len(entries)-1].Index))
+	if err := a.Commit(base.RaftIndex(entries[len(entries)-1].Index)); err != nil {
+		return err
+	}
+	if changed {
+		m.partitionsChanged()
+	}
+	return nil
 }
 
-// applyOne returns the result of a command, or an error that is none.
-func (m *dataMachine) applyOne(a *store.Apply, e *statemachine.Entry) (statemachine.Result, error) {
+func (m *dataMachine) partitionsChanged() {
+	if m.partitions != nil {
+		m.partitions(m.shard)
+	}
+}
+
+// applyOne returns the result of a command and its kind, or an error that is no result.
+func (m *dataMachine) applyOne(a *store.Apply, e *statemachine.Entry) (statemachine.Result, commandKind, error) {
 	c, err := decodeCommand(e.Cmd)
 	if errors.Is(err, ErrUnknownCommand) {
-		return statemachine.Result{}, err
+		return statemachine.Result{}, c.kind, err
 	}
 	var at base.Offset
 	var duplicate bool
@@ -120,9 +137,9 @@ func (m *dataMachine) applyOne(a *store.Apply, e *statemachine.Entry) (statemach
 	}
 	r, ok := encodeResult(at, duplicate, err)
 	if !ok {
-		return r, err
+		return r, c.kind, err
 	}
-	return r, nil
+	return r, c.kind, nil
 }
 
 func (m *dataMachine) append(a *store.Apply, c *command, index base.RaftIndex) (base.Offset, bool, error) {
@@ -205,6 +222,7 @@ func (m *dataMachine) RecoverFromSnapshot(r io.Reader, stop <-chan struct{}) err
 		err = m.loadFence()
 	}
 	if err == nil {
+		m.partitionsChanged()
 		return nil
 	}
 	if !errors.Is(err, store.ErrStopped) {

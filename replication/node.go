@@ -30,6 +30,7 @@ type Node struct {
 	done chan struct{} // closed by Close, for watchFault
 	wg   sync.WaitGroup
 
+	counters counters
 	commands sync.Pool      // *[]byte, to encode commands in
 	calls    sync.WaitGroup // those that use host
 	mu       sync.Mutex

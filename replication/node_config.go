@@ -67,6 +67,9 @@ type Config struct {
 	// OnLeaderChange is told of the leaders of the shards that run here, 0 when
 	// there is none, one call after the other. It must return soon.
 	OnLeaderChange func(shard base.ShardID, leader base.ReplicaID, term uint64)
+	// OnPartitions is told that a shard that runs here got or lost partitions, after
+	// they can be read. It must return soon.
+	OnPartitions func(shard base.ShardID)
 	// OnFail is told once that the node has failed: its disk cannot be written
 	// or holds what cannot be understood. From then on nothing is replicated
 	// and every call returns the error, which matches store.ErrFailed. It must

@@ -57,6 +57,9 @@ func (p *pending) wait(ctx context.Context) error {
 func (p *pending) settleLocked(r dragonboat.RequestResult) {
 	p.result = r.GetResult()
 	p.err = p.shard.outcome(r)
+	if p.bytes > 0 {
+		p.shard.node.counters.settled(p.err)
+	}
 	p.state.Release()
 	p.state = nil
 	p.shard.backlog.settled(p.bytes)

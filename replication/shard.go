@@ -83,13 +83,17 @@ func (s *Shard) propose(cmd []byte) (*pending, error) {
 	}
 	size := int64(len(cmd)) + entryOverheadBytes
 	if !s.backlog.reserve(size) {
+		s.node.counters.proposed(ErrBusy)
 		return nil, fmt.Errorf("shard %d: %w", s.id, ErrBusy)
 	}
 	rs, err := s.user.Propose(s.session, cmd, s.node.cfg.ProposeTimeout)
 	if err != nil {
 		s.backlog.settled(size)
-		return nil, fmt.Errorf("propose: %w", hostError(err, s.id))
+		err = fmt.Errorf("propose: %w", hostError(err, s.id))
+		s.node.counters.proposed(err)
+		return nil, err
 	}
+	s.node.counters.proposed(nil)
 	p := &pending{shard: s, state: rs, bytes: size}
 	s.backlog.add(p)
 	return p, nil

@@ -58,6 +58,8 @@ type transfers struct {
 
 	mu   sync.Mutex
 	list []*Transfer // in order of their beginning; the running ones and at most maxTransfers more
+	// sent and received are the bytes of all there ever were.
+	sent, received int64
 }
 
 func (s *transfers) begin(t Transfer) *Transfer {
@@ -85,6 +87,11 @@ func (s *transfers) begin(t Transfer) *Transfer {
 func (s *transfers) add(t *Transfer, bytes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if t.Incoming {
+		s.received += int64(bytes)
+	} else {
+		s.sent += int64(bytes)
+	}
 	t.Bytes += int64(bytes)
 	t.Updated = s.clock.Now()
 }
@@ -107,4 +114,10 @@ func (s *transfers) snapshot() []Transfer {
 		out[i] = *t
 	}
 	return out
+}
+
+func (s *transfers) bytes() (sent, received int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sent, s.received
 }

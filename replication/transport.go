@@ -147,6 +147,10 @@ func (t *Transport) SetClusterID(id string) error {
 // node, and the last 64 that ended, oldest first.
 func (t *Transport) Transfers() []Transfer { return t.transfers.snapshot() }
 
+// TransferredBytes returns how many bytes of Raft snapshots were sent and received since
+// the Transport was made, also by transfers that failed.
+func (t *Transport) TransferredBytes() (sent, received int64) { return t.transfers.bytes() }
+
 func (t *Transport) self() Peer {
 	return Peer{Node: t.cfg.NodeID, ClusterID: t.ClusterID(), Addr: t.Addr()}
 }

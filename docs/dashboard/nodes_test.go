@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http/httptest"
 	"net/url"
 	"os/exec"
@@ -20,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/leatlog/leat"
 	"github.com/leatlog/leat/leatprom"
@@ -29,11 +31,11 @@ import (
 // ends, and returns the addresses by job.
 func startNodes(t *testing.T) map[string][]string {
 	t.Helper()
-	targets := map[string][]string{
+	return map[string][]string{
 		"serve":   {startServe(t)},
 		"program": {startProgram(t)},
+		"cluster": startCluster(t),
 	}
-	return targets
 }
 
 // begin runs fn again and again until the test ends. An error of it fails the test.
@@ -115,11 +117,7 @@ func startProgram(t *testing.T) (metrics string) {
 	log, err := leat.Open(t.Context(), leat.Config{Dir: t.TempDir(), AutoCreateTopics: true, MemTableBytes: 1 << 20, TailCacheBytes: 1 << 18})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, log.Close()) })
-	registry := client.NewRegistry()
-	registry.MustRegister(leatprom.NewCollector(log, leatprom.WithGroupLag(100, nil)), collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}))
-	t.Cleanup(server.Close)
+	metrics = serveMetrics(t, log)
 
 	p, err := log.NewProducer()
 	require.NoError(t, err)
@@ -167,7 +165,75 @@ func startProgram(t *testing.T) (metrics string) {
 		}
 		return nil
 	})
+	return metrics
+}
+
+// serveMetrics exports a Log as leat serve does.
+func serveMetrics(t *testing.T, log *leat.Log) (addr string) {
+	t.Helper()
+	registry := client.NewRegistry()
+	registry.MustRegister(leatprom.NewCollector(log, leatprom.WithGroupLag(100, nil)), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}))
+	t.Cleanup(server.Close)
 	u, err := url.Parse(server.URL)
 	require.NoError(t, err)
 	return u.Host
+}
+
+// startCluster opens three nodes of a cluster, with a producer on one and a member of a
+// group on another.
+func startCluster(t *testing.T) (metrics []string) {
+	t.Helper()
+	seeds := make(map[uint64]string)
+	for n := uint64(1); n <= 3; n++ {
+		seeds[n] = freeAddr(t)
+	}
+	logs := make([]*leat.Log, len(seeds))
+	opening, ctx := errgroup.WithContext(t.Context())
+	for n, addr := range seeds {
+		cfg := leat.Config{Dir: t.TempDir(), AutoCreateTopics: true, Cluster: &leat.ClusterConfig{NodeID: n, RaftAddr: addr, ClientAddr: freeAddr(t), Seeds: seeds}}
+		opening.Go(func() (err error) {
+			logs[n-1], err = leat.Open(ctx, cfg)
+			return err
+		})
+	}
+	t.Cleanup(func() {
+		var closing errgroup.Group
+		for _, l := range logs {
+			if l != nil {
+				closing.Go(l.Close)
+			}
+		}
+		require.NoError(t, closing.Wait())
+	})
+	require.NoError(t, opening.Wait())
+	for _, l := range logs {
+		metrics = append(metrics, serveMetrics(t, l))
+	}
+	p, err := logs[0].NewProducer()
+	require.NoError(t, err)
+	_, err = p.ProduceSync(t.Context(), leat.Record{Topic: "replicated", Value: make([]byte, 1000)})
+	require.NoError(t, err)
+	begin(t, func(ctx context.Context) error {
+		_, err := p.ProduceSync(ctx, leat.Record{Topic: "replicated", Value: make([]byte, 1000)})
+		return err
+	})
+	g, err := logs[1].JoinGroup(t.Context(), "readers", []string{"replicated"}, leat.WithAutoCommit(time.Second))
+	require.NoError(t, err)
+	begin(t, func(ctx context.Context) error {
+		records, err := g.Poll(ctx, 1000)
+		g.Mark(records...)
+		return err
+	})
+	return metrics
+}
+
+// freeAddr returns a loopback address that nobody listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, ln.Close())
+	return ln.Addr().String()
 }
