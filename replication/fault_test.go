@@ -150,7 +150,8 @@ func TestPowerLoss(t *testing.T) {
 // Memory is bounded: what cannot be replicated is refused, not kept.
 func TestOverloadIsRefused(t *testing.T) {
 	t.Parallel()
-	c := newDataCluster(t, 3, func(c *Config) { c.MaxUnappliedBytes = DefaultMaxFrameBytes })
+	// The leader must not notice meanwhile that it is alone.
+	c := newDataCluster(t, 3, func(c *Config) { c.MaxUnappliedBytes, c.Tick, c.ElectionTicks = DefaultMaxFrameBytes, DefaultTick, 40 })
 	c.createPartition(100)
 	leader := c.dataLeader()
 	defer func() {
