@@ -309,15 +309,15 @@ func TestDamagedImport(t *testing.T) {
 	} {
 		s := openMem(t, NewMemFS())
 		use(s)
-		before := contentKeys2(t, s, 7)
+		before := keysOf(t, s, 7)
 		_, err := s.ImportShard(16, bytes.NewReader(stream), nil, nil)
 		require.ErrorIs(t, err, ErrPartitionExists)
-		require.Equal(t, before, contentKeys2(t, s, 7))
+		require.Equal(t, before, keysOf(t, s, 7))
 	}
 }
 
-// contentKeys2 are the keys of one partition.
-func contentKeys2(t testing.TB, s *Store, id base.PartitionID) (out []string) {
+// keysOf are the keys of one partition.
+func keysOf(t testing.TB, s *Store, id base.PartitionID) (out []string) {
 	t.Helper()
 	it, err := s.db.NewIter(nil)
 	require.NoError(t, err)

@@ -59,7 +59,8 @@ type Options struct {
 	// TailCacheBytes bounds the recent batches kept in memory. Default 32 MiB.
 	TailCacheBytes int64
 	// ProducerIDExpiration is for how long a silent producer is remembered
-	// (producer.id.expiration.ms). Default one day.
+	// (producer.id.expiration.ms). Default one day. In a replicated partition it is
+	// always one day: see replicatedProducerExpiration.
 	ProducerIDExpiration time.Duration
 	// OnFail is called once, when the store stops taking writes. It must not
 	// block nor call the store: what it is called from may hold Pebble's locks.
