@@ -386,8 +386,9 @@ func (n *Node) StopShard(id base.ShardID) error {
 	if err != nil {
 		return err
 	}
-	if err := n.host.StopReplica(uint64(id), uint64(s.replica)); err != nil {
-		return fmt.Errorf("replication: stop shard %d: %w", id, hostError(err, id))
+	err = hostError(n.host.StopReplica(uint64(id), uint64(s.replica)), id)
+	if err != nil && !errors.Is(err, ErrShardStopped) { // it stops by itself when it has been removed
+		return fmt.Errorf("replication: stop shard %d: %w", id, err)
 	}
 	n.mu.Lock()
 	delete(n.shards, id)
