@@ -111,6 +111,21 @@ func (l *Log) ClusterInfo(ctx context.Context) (ClusterInfo, error) {
 	return info, nil
 }
 
+// whereabouts returns the node that leads a partition, 0 while none is known to, and
+// those that have it in the order in which they should.
+func (c *cluster) whereabouts(p *Partition) (leader uint64, replicas []uint64) {
+	if s := c.machine.Image().Shard(p.shard()); s != nil {
+		for _, n := range s.Voters() {
+			replicas = append(replicas, uint64(n))
+		}
+		rank := func(n uint64) int { // one that is not in the order yet comes last
+			return (slices.Index(s.Preferred, base.NodeID(n)) + len(s.Preferred) + 1) % (len(s.Preferred) + 1)
+		}
+		slices.SortStableFunc(replicas, func(a, b uint64) int { return rank(a) - rank(b) })
+	}
+	return uint64(c.leaderOf(p).Node), replicas
+}
+
 // clustered admits a call that is for a node of a cluster.
 func (l *Log) clustered(ctx context.Context) (*cluster, func(), error) {
 	if err := l.begin(ctx); err != nil {

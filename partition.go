@@ -62,6 +62,11 @@ type PartitionInfo struct {
 	Bytes   int64
 	// MaxTimestamp is the latest timestamp of a record; zero when there is none.
 	MaxTimestamp time.Time
+	// Leader is the node that leads the partition, 0 while none is known to, and
+	// Replicas are the nodes that have it, the one that should lead first. Without a
+	// cluster they are 0 and nil.
+	Leader   uint64
+	Replicas []uint64
 }
 
 // Topic returns the partition's topic.
@@ -166,6 +171,9 @@ func (p *Partition) info() (PartitionInfo, error) {
 	}
 	if ms := r.MaxTimestamp(); ms >= 0 {
 		info.MaxTimestamp = time.UnixMilli(ms)
+	}
+	if c := p.topic.log.cluster; c != nil {
+		info.Leader, info.Replicas = c.whereabouts(p)
 	}
 	return info, nil
 }
