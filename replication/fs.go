@@ -65,7 +65,7 @@ func mkdirSynced(fs vfs.FS, dir string) error {
 		if err == nil {
 			break
 		}
-		if !os.IsNotExist(err) {
+		if !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		made = append(made, fs.PathDir(at))
