@@ -25,8 +25,11 @@ type clusterGroups struct{ c *cluster }
 
 var _ groupService = clusterGroups{}
 
-// do calls here or there until one of them answers, or ctx ends.
-func (g clusterGroups) do(ctx context.Context, group string, here func(*coordinator.Coordinator) error, there func(node base.NodeID) error) error {
+// do calls here or there until one of them answers, or ctx ends, or the Log closes.
+func (g clusterGroups) do(ctx context.Context, group string, here func(context.Context, *coordinator.Coordinator) error, there func(context.Context, base.NodeID) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(g.c.log.ctx, cancel)() // Log.Close waits for calls, and they for answers
 	pause := newBackoff(g.c.log.cfg.Clock, leaderBackoffMin, leaderBackoffMax)
 	for {
 		changed := g.c.leaders.next()
@@ -40,19 +43,21 @@ func (g clusterGroups) do(ctx context.Context, group string, here func(*coordina
 		case g.c.self:
 			coord, gerr := g.c.log.groups.get(ctx, true)
 			if err = gerr; err == nil {
-				err = here(coord)
+				err = here(ctx, coord)
 			}
 		default:
-			err = groupErrorOf(group, there(node))
+			err = groupErrorOf(group, there(ctx, node))
 		}
-		if err == nil || !g.passes(err) {
+		switch {
+		case err == nil:
+			return nil
+		case g.c.log.ctx.Err() != nil:
+			return ErrClosed
+		case !g.passes(err):
 			return err
 		}
 		if pause.wait(ctx, changed) != nil {
 			return err
-		}
-		if g.c.ctx.Err() != nil {
-			return ErrClosed
 		}
 	}
 }
@@ -91,10 +96,10 @@ func groupErrorOf(group string, err error) error {
 }
 
 func (g clusterGroups) Heartbeat(ctx context.Context, req coordinator.HeartbeatRequest) (resp coordinator.HeartbeatResponse, err error) {
-	err = g.do(ctx, req.Group, func(c *coordinator.Coordinator) (err error) {
+	err = g.do(ctx, req.Group, func(ctx context.Context, c *coordinator.Coordinator) (err error) {
 		resp, err = c.Heartbeat(ctx, req)
 		return err
-	}, func(node base.NodeID) (err error) {
+	}, func(ctx context.Context, node base.NodeID) (err error) {
 		resp, err = g.heartbeatAt(ctx, node, &req)
 		return err
 	})
@@ -219,10 +224,10 @@ func (g clusterGroups) watch(ctx context.Context, group, member string, out chan
 }
 
 func (g clusterGroups) CommitOffsets(ctx context.Context, req coordinator.CommitRequest) (results []coordinator.PartitionResult, err error) {
-	err = g.do(ctx, req.Group, func(c *coordinator.Coordinator) (err error) {
+	err = g.do(ctx, req.Group, func(ctx context.Context, c *coordinator.Coordinator) (err error) {
 		results, err = c.CommitOffsets(ctx, req)
 		return err
-	}, func(node base.NodeID) (err error) {
+	}, func(ctx context.Context, node base.NodeID) (err error) {
 		results, err = g.commitAt(ctx, node, req)
 		return err
 	})
@@ -230,10 +235,10 @@ func (g clusterGroups) CommitOffsets(ctx context.Context, req coordinator.Commit
 }
 
 func (g clusterGroups) ResetOffsets(ctx context.Context, req coordinator.ResetRequest) (results []coordinator.PartitionResult, err error) {
-	err = g.do(ctx, req.Group, func(c *coordinator.Coordinator) (err error) {
+	err = g.do(ctx, req.Group, func(ctx context.Context, c *coordinator.Coordinator) (err error) {
 		results, err = c.ResetOffsets(ctx, req)
 		return err
-	}, func(node base.NodeID) (err error) {
+	}, func(ctx context.Context, node base.NodeID) (err error) {
 		// Whoever is no member may commit for a group without members only.
 		results, err = g.commitAt(ctx, node, coordinator.CommitRequest{Group: req.Group, Epoch: -1, Offsets: req.Offsets})
 		if errors.Is(groupErrorOf(req.Group, err), coordinator.ErrUnknownMember) {
@@ -290,10 +295,10 @@ func (g clusterGroups) name(topic string, id coordinator.TopicID, partition int3
 }
 
 func (g clusterGroups) FetchOffsets(ctx context.Context, req coordinator.FetchRequest) (offsets []coordinator.CommittedOffset, err error) {
-	err = g.do(ctx, req.Group, func(c *coordinator.Coordinator) (err error) {
+	err = g.do(ctx, req.Group, func(ctx context.Context, c *coordinator.Coordinator) (err error) {
 		offsets, err = c.FetchOffsets(ctx, req)
 		return err
-	}, func(node base.NodeID) (err error) {
+	}, func(ctx context.Context, node base.NodeID) (err error) {
 		offsets, err = g.fetchAt(ctx, node, &req)
 		return err
 	})
@@ -333,10 +338,10 @@ func (g clusterGroups) fetchAt(ctx context.Context, node base.NodeID, req *coord
 }
 
 func (g clusterGroups) DeleteOffsets(ctx context.Context, req coordinator.DeleteRequest) (results []coordinator.PartitionResult, err error) {
-	err = g.do(ctx, req.Group, func(c *coordinator.Coordinator) (err error) {
+	err = g.do(ctx, req.Group, func(ctx context.Context, c *coordinator.Coordinator) (err error) {
 		results, err = c.DeleteOffsets(ctx, req)
 		return err
-	}, func(node base.NodeID) error {
+	}, func(ctx context.Context, node base.NodeID) error {
 		results = nil
 		var tps []peer.TopicPartition
 		for _, t := range req.Partitions {
@@ -392,10 +397,10 @@ func (g clusterGroups) ListGroups(ctx context.Context, filter coordinator.ListFi
 }
 
 func (g clusterGroups) DescribeGroup(ctx context.Context, group string) (d coordinator.GroupDescription, err error) {
-	err = g.do(ctx, group, func(c *coordinator.Coordinator) (err error) {
+	err = g.do(ctx, group, func(ctx context.Context, c *coordinator.Coordinator) (err error) {
 		d, err = c.DescribeGroup(ctx, group)
 		return err
-	}, func(node base.NodeID) (err error) {
+	}, func(ctx context.Context, node base.NodeID) (err error) {
 		d, err = g.describeAt(ctx, node, group)
 		return err
 	})
@@ -451,9 +456,9 @@ func (g clusterGroups) describeClassicAt(ctx context.Context, node base.NodeID, 
 }
 
 func (g clusterGroups) DeleteGroup(ctx context.Context, group string) error {
-	return g.do(ctx, group, func(c *coordinator.Coordinator) error {
+	return g.do(ctx, group, func(ctx context.Context, c *coordinator.Coordinator) error {
 		return c.DeleteGroup(ctx, group)
-	}, func(node base.NodeID) error {
+	}, func(ctx context.Context, node base.NodeID) error {
 		errs, err := g.c.peers.DeleteGroups(ctx, node, group)
 		if err == nil {
 			err = errs[0]

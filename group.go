@@ -134,7 +134,9 @@ func (l *Log) JoinGroup(ctx context.Context, group string, topics []string, opts
 	if err != nil {
 		if err == ErrClosed || ctx.Err() != nil {
 			// It may be a member all the same.
-			err = errors.Join(err, g.leaveTalking(context.WithoutCancel(ctx)))
+			leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), groupCallTimeout)
+			err = errors.Join(err, g.leaveTalking(leaving))
+			cancel()
 		}
 		err = l.mapGroupError(err)
 		g.unsubscribe()
