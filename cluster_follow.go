@@ -1,6 +1,7 @@
 package leat
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -76,8 +77,13 @@ func (c *cluster) adopt(img *raftmeta.Image) (again bool) {
 	if c.epoch.Load() > 0 {
 		c.topics.adopt(img)
 	}
+	// What an image says of a directory that this node has lost is not of this one: its
+	// replicas had votes and entries. Its Raft log tells of that past before it tells of
+	// the registration that ended it.
+	own := img.Broker(c.self)
+	mine := own != nil && bytes.Equal(own.Directory[:], c.identity.Directory)
 	for s := range img.ShardsOn(c.self) {
-		if s.ID == raftmeta.MetadataShard {
+		if s.ID == raftmeta.MetadataShard || !mine {
 			continue
 		}
 		if r, ok := s.On(c.self); ok {
