@@ -178,6 +178,24 @@ func (c *cluster) checkInSync(to *Partition) error {
 	return nil
 }
 
+// checkStoredInSync is checkInSync of a partition in the store of this node. One that
+// was deleted meanwhile passes: the append finds out.
+func (c *cluster) checkStoredInSync(p *store.Partition) error {
+	ref, ok := c.machine.Image().PartitionIn(p.Shard(), p.ID())
+	if !ok {
+		return nil
+	}
+	t := c.log.catalog.topicByID(TopicID(ref.Topic))
+	if t == nil {
+		return nil
+	}
+	to, err := t.Partition(ref.Number)
+	if err != nil {
+		return nil
+	}
+	return c.checkInSync(to)
+}
+
 // enoughInSync tells whether as many of the voters live as min.insync.replicas asks for,
 // which counts for all of them where it is more.
 func enoughInSync(live, voters, minInSync int) bool { return live >= min(minInSync, voters) }

@@ -121,6 +121,9 @@ func (c *cluster) appendHere(ctx context.Context, appends []*kafka.Append, timeo
 			a.Err = c.notLeader(p.Shard())
 			continue
 		}
+		if a.Err = c.checkStoredInSync(p); a.Err != nil {
+			continue
+		}
 		pending, err := sh.raft.Append(replication.AppendCommand{Partition: p.ID(), Epoch: a.Epoch, NowMillis: c.log.cfg.Clock.Now().UnixMilli(), Batch: a.Batch})
 		if a.Err = c.kafkaError(p.Shard(), err); err == nil {
 			all = append(all, sent{a, pending})

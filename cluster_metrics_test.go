@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func TestClusterMetrics(t *testing.T) {
@@ -58,6 +60,16 @@ func TestClusterMetrics(t *testing.T) {
 		m = sum()
 		return m.FencedNodes == 1 && m.PartitionLeaders == 6 && m.UnderReplicatedPartitions == 6 && m.UnderMinInSyncPartitions == 6 && m.OfflinePartitions == 0
 	}, 20*time.Second, 10*time.Millisecond)
+	// What it counts is refused, to producers of the library and to Kafka's clients.
+	short, err := c.logs[0].NewProducer(WithDeliveryTimeout(time.Second))
+	require.NoError(t, err)
+	_, err = short.ProduceSync(t.Context(), Record{Topic: "t", Value: []byte("v")})
+	require.ErrorIs(t, err, ErrNotEnoughReplicas)
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.cfgs[0].Cluster.ClientAddr), kgo.RecordRetries(1))
+	require.NoError(t, err)
+	defer client.Close()
+	require.ErrorIs(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "t", Value: []byte("v")}).FirstErr(), kerr.NotEnoughReplicas)
+
 	c.stop(1) // of two that live one is no majority
 	require.Eventually(t, func() bool { return sum().OfflinePartitions == 6 }, 20*time.Second, 10*time.Millisecond)
 }
