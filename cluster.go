@@ -32,6 +32,7 @@ type cluster struct {
 	topics    *metaTopics
 	leaders   leaderTable
 	shards    clusterShards
+	clients   net.Listener // at the client address
 	listener  *clusterListener
 	loaded    loadedGroups
 	// arrived fires when a partition came to this node, or went.
@@ -130,7 +131,7 @@ func (c *cluster) listen() (err error) {
 	if err := c.transport.Listen(); err != nil {
 		return fmt.Errorf("leat: node %d cannot listen for its peers: %w", c.self, err)
 	}
-	return nil
+	return c.listenForClients()
 }
 
 // startNode starts replication, with the metadata.
@@ -256,6 +257,8 @@ func (c *cluster) close() error {
 	var errs []error
 	if c.listener != nil {
 		errs = append(errs, c.listener.close())
+	} else if c.clients != nil {
+		errs = append(errs, c.clients.Close())
 	}
 	if c.peers != nil {
 		c.peers.Close()

@@ -16,21 +16,25 @@ type clusterListener struct {
 	err    error         // of serving, set before done is closed
 }
 
-// serveClients takes requests at the client address, until the node closes.
-func (c *cluster) serveClients() error {
+// listenForClients takes the client address. What comes there waits until it is served.
+func (c *cluster) listenForClients() (err error) {
 	network := c.log.cfg.Machine.Network
 	if network == nil {
 		network = replication.TCP{}
 	}
-	ln, err := network.Listen(c.cfg.ClientListen)
-	if err != nil {
+	if c.clients, err = network.Listen(c.cfg.ClientListen); err != nil {
 		return fmt.Errorf("leat: node %d cannot listen for clients: %w", c.self, err)
 	}
+	return nil
+}
+
+// serveClients takes requests at the client address, until the node closes.
+func (c *cluster) serveClients() error {
 	opts := []KafkaOption{WithKafkaAdvertised(c.cfg.ClientAddr)}
 	if c.cfg.TLS != nil {
 		cfg, err := c.cfg.TLS()
 		if err != nil {
-			return errors.Join(fmt.Errorf("leat: Config.Cluster.TLS: %w", err), ln.Close())
+			return fmt.Errorf("leat: Config.Cluster.TLS: %w", err)
 		}
 		opts = append(opts, WithKafkaTLS(reloadingTLS(cfg, c.cfg.TLS)))
 	}
@@ -41,7 +45,7 @@ func (c *cluster) serveClients() error {
 	l := &clusterListener{cancel: cancel, done: make(chan struct{})}
 	go func() { // close waits for it
 		defer close(l.done)
-		if l.err = c.log.ServeKafka(ctx, ln, append(opts, c.cfg.Kafka...)...); errors.Is(l.err, ErrClosed) {
+		if l.err = c.log.ServeKafka(ctx, c.clients, append(opts, c.cfg.Kafka...)...); errors.Is(l.err, ErrClosed) {
 			l.err = nil
 		}
 	}()

@@ -87,7 +87,10 @@ func (l *Log) openTopics(ctx context.Context) (err error) {
 			return err
 		}
 		l.catalog.store, l.appender = l.cluster.topics, clusterAppender{l.cluster}
-		return l.cluster.serveClients()
+		if err = l.cluster.serveClients(); err != nil {
+			return errors.Join(err, l.cluster.close())
+		}
+		return nil
 	}
 	l.catalog.store = localTopics{&l.catalog, l.store}
 	if err = refuseClustered(l.store, l.cfg.Dir); err == nil {
