@@ -27,6 +27,8 @@ type serveConfig struct {
 	tls       serveTLS
 	insecure  bool
 
+	cluster serveCluster
+
 	autoCreateTopics  bool
 	defaultPartitions int
 	topicDefaults     []string // name=value
@@ -51,6 +53,7 @@ func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.tls.key, "tls-key", "", "PEM `file` with the key of --tls-cert")
 	f.StringVar(&c.tls.clientCA, "tls-client-ca", "", "PEM `file` with who signs clients' certificates; makes clients show one")
 	f.BoolVar(&c.insecure, "insecure", false, "allow addresses that other machines can reach without TLS")
+	c.cluster.addFlags(f)
 	f.BoolVar(&c.autoCreateTopics, "auto-create-topics", true, "make a topic when a client uses it first (auto.create.topics.enable)")
 	f.IntVar(&c.defaultPartitions, "default-partitions", 1, "`partitions` of topics that do not say how many (num.partitions)")
 	f.StringArrayVar(&c.topicDefaults, "topic-default", nil, "`property=value` that topics inherit, by Kafka's names, such as retention.ms=86400000; may be repeated")
@@ -169,6 +172,7 @@ func hideInherited(cmd *cobra.Command, keep ...string) {
 // ready is what serve prints when clients can connect.
 type ready struct {
 	Listen    string `json:"listen"`              // the address it really has
+	Node      uint64 `json:"node,omitempty"`      // of a cluster
 	Advertise string `json:"advertise,omitempty"` // what clients are told, if it is another
 	Dir       string `json:"dir,omitempty"`       // "" in memory
 	Metrics   string `json:"metrics,omitempty"`   // URL
@@ -189,15 +193,29 @@ func (a *app) serve(ctx context.Context, c *serveConfig) (err error) {
 	if err != nil {
 		return err
 	}
-	ln, err := listen("--listen", c.listen, tlsConfig != nil || c.insecure)
-	if err != nil {
+	r := ready{Listen: c.listen, Advertise: c.advertise, Dir: c.dir}
+	serveClients := func(ctx context.Context, _ *leat.Log) error { return awaitEnd(ctx) }
+	if cfg.Cluster, err = c.cluster.config(c); err != nil {
 		return err
 	}
-	defer func() {
-		if cerr := ln.Close(); !errors.Is(cerr, net.ErrClosed) { // ServeKafka has closed it
-			err = errors.Join(err, cerr)
+	if cfg.Cluster != nil {
+		cfg.Cluster.Kafka = c.clusterKafkaOptions(tlsConfig)
+		r.Node = cfg.Cluster.NodeID
+	} else {
+		ln, err := listen("--listen", c.listen, tlsConfig != nil || c.insecure)
+		if err != nil {
+			return err
 		}
-	}()
+		defer func() {
+			if cerr := ln.Close(); !errors.Is(cerr, net.ErrClosed) { // ServeKafka has closed it
+				err = errors.Join(err, cerr)
+			}
+		}()
+		r.Listen = ln.Addr().String()
+		serveClients = func(ctx context.Context, log *leat.Log) error {
+			return log.ServeKafka(ctx, ln, c.kafkaOptions(tlsConfig)...)
+		}
+	}
 	log, err := leat.Open(ctx, cfg)
 	if err != nil {
 		if errors.Is(err, leat.ErrLocked) {
@@ -209,7 +227,6 @@ func (a *app) serve(ctx context.Context, c *serveConfig) (err error) {
 
 	serving, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := ready{Listen: ln.Addr().String(), Advertise: c.advertise, Dir: c.dir}
 	var metrics *metricsServer
 	if c.metrics != "" {
 		metrics, err = startMetrics(serving, log, c, tlsConfig, logger)
@@ -223,7 +240,7 @@ func (a *app) serve(ctx context.Context, c *serveConfig) (err error) {
 	if err := a.tellReady(r); err != nil {
 		return err
 	}
-	err = log.ServeKafka(serving, ln, c.kafkaOptions(tlsConfig)...)
+	err = serveClients(serving, log)
 	if errors.Is(err, context.Canceled) && serving.Err() != nil {
 		err = nil // it was told to end before it began
 	}
@@ -238,6 +255,9 @@ func (a *app) tellReady(r ready) error {
 	line := "ready: Kafka clients can connect to " + r.Listen
 	if r.Advertise != "" {
 		line += ", which is advertised as " + r.Advertise
+	}
+	if r.Node != 0 {
+		line += fmt.Sprintf("; this is node %d", r.Node)
 	}
 	if r.Dir == "" {
 		line += "; the log is in memory"

@@ -47,3 +47,14 @@ func (c *serveConfig) kafkaOptions(t *tls.Config) []leat.KafkaOption {
 	}
 	return o
 }
+
+// clusterKafkaOptions is kafkaOptions for the node of a cluster, whose own TLS and
+// addresses go for its clients too, unless they must show certificates.
+func (c *serveConfig) clusterKafkaOptions(t *tls.Config) []leat.KafkaOption {
+	clients := *c
+	clients.advertise = ""
+	if c.tls.clientCA == "" {
+		t = nil
+	}
+	return clients.kafkaOptions(t)
+}
