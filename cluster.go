@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/leatlog/leat/internal/base"
 	"github.com/leatlog/leat/internal/peer"
@@ -43,6 +44,7 @@ type cluster struct {
 	epoch    atomic.Uint64 // of the registration; 0 before it
 	seedTurn atomic.Uint32
 	beatNow  chan struct{} // room for one
+	serving  atomic.Bool   // the node takes requests of clients
 	stopping atomic.Bool   // the node is about to close
 	// leaderChanges counts those of the shards that run here.
 	leaderChanges atomic.Int64
@@ -108,7 +110,37 @@ func openCluster(ctx context.Context, l *Log) (_ *cluster, err error) {
 	c.wg.Go(c.heartbeats)
 	c.wg.Go(c.control)
 	c.wg.Go(c.keepGroups)
-	return c, c.awaitActive(ctx)
+	if err := c.awaitActive(ctx); err != nil {
+		return c, err
+	}
+	return c, c.awaitLeaders(ctx)
+}
+
+// leadersMax bounds how long a node that starts waits to hear of the leaders.
+const leadersMax = 3 * time.Second
+
+// awaitLeaders returns when this node knows who leads its shards: a client that asks it
+// for a leader gets an answer from its first moment on. A shard may have none, so that
+// the wait has an end.
+func (c *cluster) awaitLeaders(ctx context.Context) error {
+	timer := c.log.cfg.Clock.NewTimer(leadersMax)
+	defer timer.Stop()
+	for {
+		changed, known := c.leaders.next(), true
+		for s := range c.machine.Image().Shards() {
+			known = known && c.leaders.get(s.ID).Node != 0
+		}
+		if known {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-timer.C():
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // listen takes calls of other nodes.

@@ -21,6 +21,7 @@ const (
 	callPropose   uint8 = 3 // a command of raftmeta, to the leader of the metadata
 	callHeartbeat uint8 = 4 // heartbeatRequest, to the leader of the metadata
 	callProgress  uint8 = 5 // progressRequest: how far are you
+	callAwait     uint8 = 6 // awaitRequest: know the metadata up to there
 )
 
 // callNotLeader is the code of a CallError of a node that does not lead the metadata;
@@ -39,6 +40,8 @@ func (c *cluster) serveCall(ctx context.Context, from replication.Peer, kind uin
 		return answerJSON(ctx, body, c.serveJoin)
 	case callProgress:
 		return answerJSON(ctx, body, c.serveProgress)
+	case callAwait:
+		return answerJSON(ctx, body, c.serveAwait)
 	case callHeartbeat:
 		return answerJSON(ctx, body, c.serveHeartbeat)
 	case callPropose:

@@ -254,6 +254,9 @@ func (s *clusterShard) giveBack(ctx context.Context, img *raftmeta.Image) (again
 	if near, err := s.cluster.caughtUp(ctx, s.id, r); err != nil || !near {
 		return true, err
 	}
+	if follows, err := s.follows(ctx, r); err != nil || !follows {
+		return true, err
+	}
 	return true, s.raft.Transfer(ctx, r.ID)
 }
 
@@ -308,6 +311,23 @@ type progressRequest struct {
 
 type progressReply struct {
 	Applied base.RaftIndex `json:"applied"`
+	// Leader is the replica that is known to lead, in Term.
+	Leader base.ReplicaID `json:"leader,omitempty"`
+	Term   uint64         `json:"term,omitempty"`
+	// Serves says that the node takes requests of clients.
+	Serves bool `json:"serves,omitempty"`
+}
+
+// follows asks a replica whether it hears this one, which leads, and its node takes
+// requests. Handing over to one that does not, as it has just started, would
+// leave the shard without a leader until the attempt is given up.
+func (s *clusterShard) follows(ctx context.Context, r raftmeta.Replica) (bool, error) {
+	leader, term, ok := s.raft.Leader()
+	if !ok || leader != s.replica {
+		return false, nil
+	}
+	reply, err := callJSON[progressReply](ctx, s.cluster.transport, s.cluster.raftAddr(r.Node), callProgress, progressRequest{s.id, r.ID})
+	return reply.Serves && reply.Leader == leader && reply.Term == term, err
 }
 
 // caughtUp asks the node of a replica whether it has nearly all that this one has.
@@ -330,7 +350,11 @@ func (c *cluster) serveProgress(_ context.Context, req progressRequest) (progres
 		return progressReply{}, replication.ErrShardStopped
 	}
 	at, err := c.applied(req.Shard)
-	return progressReply{at}, err
+	reply := progressReply{Applied: at, Serves: c.serving.Load()}
+	if s != nil {
+		reply.Leader, reply.Term, _ = s.raft.Leader()
+	}
+	return reply, err
 }
 
 // applied returns how far this node has applied a shard.

@@ -50,6 +50,10 @@ func (c *cluster) serveClients() error {
 		}
 	}()
 	c.listener = l
+	c.serving.Store(true)
+	for _, sh := range c.shards.all() {
+		sh.kick()
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/leatlog/leat/internal/base"
@@ -49,9 +50,51 @@ func (c *cluster) changeMetadata(ctx context.Context, decide func(img *raftmeta.
 			return res, nil, err
 		}
 		if refused == nil {
+			c.spread(ctx, img)
 			return res, img, nil
 		}
 	}
+}
+
+// spreadMax bounds how long a change waits for nodes that are slow to know of it.
+const spreadMax = time.Second
+
+// awaitRequest asks a node to answer when it knows the metadata up to an index.
+type awaitRequest struct {
+	Index base.RaftIndex `json:"index"`
+}
+
+type awaitReply struct{}
+
+// spread waits until the nodes that live know what an image has, as far as they answer:
+// who made a change sees it at whichever node he asks next.
+func (c *cluster) spread(ctx context.Context, img *raftmeta.Image) {
+	if c.epoch.Load() == 0 {
+		return // it is entering
+	}
+	ctx, cancel := context.WithTimeout(ctx, spreadMax)
+	defer cancel()
+	var wg sync.WaitGroup
+	for b := range img.Brokers() {
+		if b.ID == c.self || !b.Live() {
+			continue
+		}
+		wg.Go(func() {
+			if _, err := callJSON[awaitReply](ctx, c.transport, b.RaftAddr, callAwait, awaitRequest{img.Index()}); err != nil {
+				c.log.cfg.Logger.Debug("a node may not know of a change of the metadata yet", "node", b.ID, "index", img.Index(), "err", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// serveAwait waits until this node knows the metadata up to an index.
+func (c *cluster) serveAwait(ctx context.Context, req awaitRequest) (awaitReply, error) {
+	img, err := c.machine.Wait(ctx, req.Index)
+	if err == nil && c.epoch.Load() > 0 {
+		c.topics.adopt(img)
+	}
+	return awaitReply{}, err
 }
 
 // propose has a command applied by the leader of the metadata, and returns its result.

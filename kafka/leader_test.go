@@ -60,6 +60,20 @@ func TestClusterMetadata(t *testing.T) {
 	}
 }
 
+// Who does not know the leader gives no hint: clients would take an epoch without a leader
+// for one.
+func TestNoLeaderIsNoHint(t *testing.T) {
+	fc := newFakeCluster(t, Limits{})
+	topic := fc.addTopic(t, "t", 2, 3)
+	fc.lead(topic, 0, NoNode)
+	resp := ask[*kmsg.ProduceResponse](fc.nodes[0].dial(t), produceRequest(13, topic, 0, testBatch(t, 1, 1)))
+	p := resp.Topics[0].Partitions[0]
+	require.EqualValues(t, NotLeaderOrFollower, p.ErrorCode)
+	require.EqualValues(t, -1, p.CurrentLeader.LeaderID)
+	require.EqualValues(t, -1, p.CurrentLeader.LeaderEpoch)
+	require.Empty(t, resp.Brokers)
+}
+
 // Who is asked and does not lead says who does, in all versions of all APIs that only
 // leaders serve.
 func TestNotLeader(t *testing.T) {

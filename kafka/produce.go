@@ -257,7 +257,7 @@ func (c *conn) refuse(version int16, p *kmsg.ProduceResponseTopicPartition, err 
 		p.ErrorRecords = append(p.ErrorRecords, r)
 	}
 	var moved *NotLeaderError
-	if version >= produceVersionLeader && errors.As(err, &moved) {
+	if version >= produceVersionLeader && errors.As(err, &moved) && moved.Leader != NoNode {
 		p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = moved.Leader, moved.Epoch
 	}
 }
