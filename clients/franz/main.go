@@ -121,6 +121,8 @@ func (p producer) Send(ctx context.Context, topic string, r scenario.Record) err
 	return p.cl.ProduceSync(ctx, toKgo(topic, r)).FirstErr()
 }
 
+func (p producer) Idempotent() bool { return true }
+
 func (p producer) Close() error {
 	p.cl.Close()
 	return nil

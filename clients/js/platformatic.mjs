@@ -120,7 +120,9 @@ class Client {
     const consumer = new kafka.Consumer(options)
     const member = new GroupMember(consumer, topic)
     const stream = await consumer.consume({ topics: [topic], mode: 'committed', fallbackMode: 'earliest' })
-    stream.on('data', m => member.records.push(toRecord(m)))
+    // What was being fetched from another broker when its partition was taken away is
+    // delivered all the same.
+    stream.on('data', m => { if (member.partitions.includes(m.partition)) member.records.push(toRecord(m)) })
     stream.on('error', e => { member.error = e })
     return member
   }

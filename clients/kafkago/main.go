@@ -126,6 +126,8 @@ func (p producer) Send(ctx context.Context, topic string, r scenario.Record) err
 	return p.w.WriteMessages(ctx, m)
 }
 
+func (p producer) Idempotent() bool { return false }
+
 func (p producer) Close() error { return p.w.Close() }
 
 func (c *client) Read(ctx context.Context, topic string, partition int, from scenario.Position, n int) (recs []scenario.Record, err error) {

@@ -1,6 +1,9 @@
 package main
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // firstScenarios are run by one program of each client, in this order.
 var firstScenarios = []string{
@@ -22,7 +25,8 @@ type client struct {
 	prepare   func(*workshop) error // installs and builds it; may be nil
 	command   func(*workshop) []string
 	topics    []topic // made before its program starts, for clients that make none
-	ownData   bool    // what it sends to the topics of codecs are not the samples
+	ownData   bool    // what it sends are not the samples, and in failover to one partition
+	repeats   bool    // it has no idempotent producer, and may send twice what was not acknowledged
 }
 
 // topic is one to be made; its name is that of a scenario behind the client's.
@@ -39,7 +43,7 @@ func clients() []*client {
 		{name: "kafka-clients", prepare: javaProgram, command: java},
 		{name: "sarama", prepare: goProgram("sarama"), command: binary("sarama")},
 		{name: "franz-go", prepare: goProgram("franz"), command: binary("franz")},
-		{name: "kafka-go", prepare: goProgram("kafkago"), command: binary("kafkago")},
+		{name: "kafka-go", prepare: goProgram("kafkago"), command: binary("kafkago"), repeats: true},
 		{name: "kafka-python", prepare: pythonPackages, command: python("kafka_python.py")},
 		{name: "confluent-kafka", prepare: pythonPackages, command: python("confluent.py")},
 		{name: "php", prepare: phpWithLibrdkafka, command: php},
@@ -68,4 +72,19 @@ func (c *client) only(wanted []string) {
 	}
 	c.scenarios = slices.DeleteFunc(slices.Clone(c.scenarios), func(s string) bool { return !slices.Contains(wanted, s) })
 	c.failover = c.failover && slices.Contains(wanted, failover)
+}
+
+// sentInFailover is what the client sends to a partition in failover. Those that are not
+// of a partition end it with a record of their own, to see that there is nothing behind.
+func (c *client) sentInFailover(partition, records int) (values []string) {
+	if c.ownData {
+		for i := range records {
+			values = append(values, fmt.Sprint(i))
+		}
+		return values[:(1-min(partition, 1))*records]
+	}
+	for i := partition; i < records; i += failoverPartitions {
+		values = append(values, fmt.Sprint(i))
+	}
+	return append(values, "end")
 }

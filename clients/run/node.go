@@ -13,15 +13,20 @@ import (
 	"time"
 )
 
-// stopMax is how long a node may take to end.
-const stopMax = 20 * time.Second
+const (
+	readyMax = 60 * time.Second // for a node to serve clients
+	stopMax  = 20 * time.Second // and to end
+)
 
-// node is a leat process.
+// node is a leat process. It can be started again once it has ended.
 type node struct {
+	id   int32    // as clients know it
+	args []string // of the process
+	log  string   // path of its diagnostics
+	addr string   // for clients, once it is ready
+
 	cmd    *exec.Cmd
 	stdout io.ReadCloser
-	addr   string
-	log    string // path of its diagnostics
 }
 
 // buildLeat builds the command of the repository that clients/ is in.
@@ -30,34 +35,37 @@ func buildLeat(w *workshop) (string, error) {
 	return bin, w.do(filepath.Dir(w.dir), "go", "build", "-o", bin, "./cmd/leat")
 }
 
-// startNode starts a node on a free port of its own, in a directory.
-func startNode(bin, dir string) (*node, error) {
-	n := &node{log: dir + ".log"}
-	log, err := os.Create(n.log)
+// start starts the process, whose diagnostics go on in the same file.
+func (n *node) start() error {
+	log, err := os.OpenFile(n.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer log.Close()
-	n.cmd = exec.Command(bin, "serve", "--json", "--dir", dir, "--listen", "127.0.0.1:0")
+	n.cmd = exec.Command(n.args[0], n.args[1:]...)
 	n.cmd.Stderr = log
 	n.cmd.SysProcAttr = ownGroup()
 	if n.stdout, err = n.cmd.StdoutPipe(); err != nil {
-		return nil, err
+		return err
 	}
-	if err := n.cmd.Start(); err != nil {
-		return nil, err
-	}
+	return n.cmd.Start()
+}
+
+// ready waits until clients can connect. If that fails the process has been ended.
+func (n *node) ready() error {
+	timer := time.AfterFunc(readyMax, func() { n.cmd.Process.Kill() })
+	defer timer.Stop()
 	var ready struct{ Listen string }
 	line, err := bufio.NewReader(n.stdout).ReadBytes('\n')
 	if err == nil {
 		err = json.Unmarshal(line, &ready)
 	}
 	if err != nil {
-		err = fmt.Errorf("the node did not say where it listens: %w", err)
-		return nil, errors.Join(err, n.kill(), n.tail())
+		err = fmt.Errorf("node %d did not say where it listens: %w", n.id, err)
+		return errors.Join(err, n.kill(), n.tail())
 	}
 	n.addr = ready.Listen
-	return n, nil
+	return nil
 }
 
 func ownGroup() *syscall.SysProcAttr {
@@ -65,7 +73,11 @@ func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }
 
+// kill ends the process, if it runs, without a chance to do anything about it.
 func (n *node) kill() error {
+	if n.cmd == nil || n.cmd.Process == nil {
+		return nil
+	}
 	if err := n.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -82,7 +94,7 @@ func (n *node) stop() error {
 	timer := time.AfterFunc(stopMax, func() { n.cmd.Process.Kill() })
 	defer timer.Stop()
 	if err := n.cmd.Wait(); err != nil {
-		return errors.Join(fmt.Errorf("the node: %w", err), n.tail())
+		return errors.Join(fmt.Errorf("node %d: %w", n.id, err), n.tail())
 	}
 	return nil
 }
@@ -93,5 +105,5 @@ func (n *node) tail() error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("its diagnostics end with:\n%s", b[max(0, len(b)-4000):])
+	return fmt.Errorf("the diagnostics of node %d end with:\n%s", n.id, b[max(0, len(b)-4000):])
 }

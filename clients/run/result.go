@@ -22,6 +22,7 @@ const (
 
 // result is a line of the table.
 type result struct {
+	target   string
 	client   string
 	version  string
 	scenario string
@@ -126,7 +127,7 @@ func errorText(err error) string {
 // writeTable prints the results and tells how many failed.
 func writeTable(w io.Writer, results []result) (failures int, err error) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "client\tversion\tscenario\tresult\ttime\tnote")
+	fmt.Fprintln(tw, "target\tclient\tversion\tscenario\tresult\ttime\tnote")
 	for _, r := range results {
 		if r.outcome == failed {
 			failures++
@@ -135,7 +136,7 @@ func writeTable(w io.Writer, results []result) (failures int, err error) {
 		if r.outcome != absent {
 			took = r.took.String()
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", r.client, r.version, r.scenario, r.outcome, took, r.note)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.target, r.client, r.version, r.scenario, r.outcome, took, r.note)
 	}
 	return failures, tw.Flush()
 }

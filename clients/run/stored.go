@@ -41,7 +41,7 @@ func stored(ctx context.Context, bootstrap, topic, name string) ([]scenario.Reco
 	if name == "idempotent" {
 		want = 200
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))
+	cl, err := newClient(bootstrap, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))
 	if err != nil {
 		return nil, err
 	}
@@ -68,4 +68,74 @@ func stored(ctx context.Context, bootstrap, topic, name string) ([]scenario.Reco
 		}
 	}
 	return got, nil
+}
+
+// checkFailover looks at what a client has left in the topic of failover: the records
+// once each and in order. Some may be there twice in a row if the client is not idempotent.
+func checkFailover(ctx context.Context, bootstrap string, records int, c *client, results []result) {
+	for i := range results {
+		r := &results[i]
+		if r.outcome != held {
+			continue
+		}
+		repeated, err := afterFailover(ctx, bootstrap, records, c)
+		switch {
+		case err != nil:
+			r.outcome, r.note = failed, "what is stored: "+err.Error()
+		case repeated > 0:
+			r.note += fmt.Sprintf("; %d repeated (n/a: no idempotent producer)", repeated)
+		}
+	}
+}
+
+const failoverPartitions = 3
+
+func afterFailover(ctx context.Context, bootstrap string, records int, c *client) (repeated int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	topic := c.name + "-" + failover
+	from := make(map[int32]kgo.Offset)
+	for p := range failoverPartitions {
+		if len(c.sentInFailover(p, records)) > 0 {
+			from[int32(p)] = kgo.NewOffset().AtStart()
+		}
+	}
+	cl, err := newClient(bootstrap, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
+	if err != nil {
+		return 0, err
+	}
+	defer cl.Close()
+	got := make([][]string, failoverPartitions)
+	for ended := make(map[int32]bool); len(ended) < len(from); {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return 0, fmt.Errorf("ends of %d partitions seen: %w", len(ended), err)
+		}
+		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+			for _, k := range p.Records {
+				if int64(len(got[p.Partition])) != k.Offset {
+					err = fmt.Errorf("partition %d: offset %d at place %d", p.Partition, k.Offset, len(got[p.Partition]))
+				}
+				got[p.Partition] = append(got[p.Partition], string(k.Value))
+			}
+			if int64(len(got[p.Partition])) >= p.HighWatermark {
+				ended[p.Partition] = true
+			}
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	for p := range from {
+		want := c.sentInFailover(int(p), records)
+		if c.repeats {
+			whole := len(got[p])
+			got[p] = slices.Compact(got[p])
+			repeated += whole - len(got[p])
+		}
+		if err := scenario.SameValues(got[p], want); err != nil {
+			return 0, fmt.Errorf("partition %d: %w", p, err)
+		}
+	}
+	return repeated, nil
 }

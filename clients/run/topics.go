@@ -5,13 +5,12 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // makeTopics makes the topics that clients cannot make.
 func makeTopics(ctx context.Context, bootstrap string, replication int16, chosen []*client) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(bootstrap))
+	cl, err := newClient(bootstrap)
 	if err != nil {
 		return err
 	}

@@ -137,6 +137,8 @@ func (p producer) Send(_ context.Context, topic string, r scenario.Record) error
 	return err
 }
 
+func (p producer) Idempotent() bool { return true }
+
 func (p producer) Close() error { return p.p.Close() }
 
 func (c *client) Read(ctx context.Context, topic string, partition int, from scenario.Position, n int) (recs []scenario.Record, err error) {

@@ -47,6 +47,8 @@ type ProduceConfig struct {
 type Producer interface {
 	// Send returns when the record is acknowledged by all replicas, after retries.
 	Send(ctx context.Context, topic string, r Record) error
+	// Idempotent reports whether a record that is sent again is stored once.
+	Idempotent() bool
 	Close() error
 }
 

@@ -3,6 +3,7 @@ package scenario
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -89,4 +90,31 @@ func SameAll(got, want []Record, from int64) error {
 		}
 	}
 	return nil
+}
+
+// SameValues checks the values of a partition after failover, which are different from
+// each other, and tells what is wrong with them.
+func SameValues(got, want []string) error {
+	if slices.Equal(got, want) {
+		return nil
+	}
+	missing, wrong := make(map[string]bool, len(want)), []string{}
+	for _, v := range want {
+		missing[v] = true
+	}
+	for i, v := range got {
+		if !missing[v] {
+			wrong = append(wrong, fmt.Sprintf("%q again at %d", v, i))
+		}
+		delete(missing, v)
+	}
+	for _, v := range want {
+		if missing[v] {
+			wrong = append(wrong, fmt.Sprintf("%q is lost", v))
+		}
+	}
+	if len(wrong) == 0 {
+		return fmt.Errorf("out of order: %v", got)
+	}
+	return fmt.Errorf("%d of %d values: %s", len(got), len(want), strings.Join(wrong[:min(len(wrong), 10)], ", "))
 }

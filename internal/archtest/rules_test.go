@@ -17,7 +17,7 @@ var layers = [][]string{
 	{""},
 	{"leattest", "leatprom"},
 	{"cmd/leat/internal/..."},
-	{"cmd/...", "examples/..."},
+	{"cmd/...", "examples/...", "clients/node"},
 	// What only checks the rest.
 	{"internal/apitest", "internal/archtest", "internal/doctest", "docs/dashboard"},
 }
