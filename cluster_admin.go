@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/leatlog/leat/internal/base"
@@ -266,9 +267,11 @@ func (c *cluster) handOver() {
 	if err := c.heartbeat(ctx); err != nil {
 		c.log.cfg.Logger.Debug("the cluster was not told that the node stops", "node", c.self, "err", err)
 	}
+	var passed sync.WaitGroup
 	for _, sh := range c.shards.all() {
-		c.passOn(ctx, sh.raft.Shard, sh.id)
+		passed.Go(func() { c.passOn(ctx, sh.raft.Shard, sh.id) })
 	}
+	passed.Wait()
 	if s := c.metaShard(); s != nil {
 		c.passOn(ctx, s.Shard, raftmeta.MetadataShard)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/lni/dragonboat/v4"
@@ -21,6 +22,9 @@ type Shard struct {
 	session *client.Session // without state: a proposal is not remembered
 	user    dragonboat.INodeUser
 	backlog backlog
+	// passing is how many calls of Transfer are about to make another replica the
+	// leader: nothing is proposed meanwhile.
+	passing atomic.Int32
 }
 
 func newShard(n *Node, c ShardConfig) (*Shard, error) {
@@ -80,6 +84,11 @@ func (s *Shard) propose(cmd []byte) (*pending, error) {
 	defer s.node.leave()
 	if leader, _, ok := s.leader(); !ok || leader != s.replica {
 		return nil, &NotLeaderError{Shard: s.id, Leader: leader}
+	}
+	if s.passing.Load() > 0 {
+		err := fmt.Errorf("shard %d: the lead is passed on: %w", s.id, ErrDropped)
+		s.node.counters.proposed(err)
+		return nil, err
 	}
 	size := int64(len(cmd)) + entryOverheadBytes
 	if !s.backlog.reserve(size) {
@@ -145,6 +154,11 @@ func (s *Shard) request(ctx context.Context, begin func(timeout time.Duration) (
 func (s *Shard) Transfer(ctx context.Context, to base.ReplicaID) error {
 	ctx, cancel := s.node.bound(ctx)
 	defer cancel()
+	if s.IsLeader() && to != s.replica {
+		s.passing.Add(1)
+		defer s.passing.Add(-1)
+		s.settleProposals(ctx)
+	}
 	for {
 		if err := s.node.enter(); err != nil {
 			return err
@@ -167,6 +181,32 @@ func (s *Shard) Transfer(ctx context.Context, to base.ReplicaID) error {
 		if err := s.node.pause(ctx); err != nil {
 			return fmt.Errorf("shard %d: replica %d did not become the leader: %w", s.id, to, err)
 		}
+	}
+}
+
+// transferSettle is how long a follower is given to apply what it has just heard is
+// committed.
+const transferSettle = 5 * time.Millisecond
+
+// settleProposals lets the followers apply what has been proposed, as far as that is
+// quick. dragonboat forgets the call to lead that reaches a follower with something
+// committed and not applied, and asks again only after an election timeout, in which
+// nothing can be proposed.
+func (s *Shard) settleProposals(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*s.node.cfg.Tick)
+	defer cancel()
+	// The first round comes back behind what was proposed before, the second tells
+	// the followers that it is committed. A failure costs time only.
+	for range 2 {
+		if s.ReadIndex(ctx) != nil {
+			return
+		}
+	}
+	t := time.NewTimer(transferSettle)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 
