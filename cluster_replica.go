@@ -2,12 +2,9 @@ package leat
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/leatlog/leat/internal/base"
 	"github.com/leatlog/leat/internal/peer"
@@ -332,10 +329,6 @@ func (c *cluster) trim(ctx context.Context, p *Partition, to Offset) (Offset, er
 			start, err = c.trimHere(ctx, p, to)
 		default:
 			start, err = c.peers.DeleteRecords(ctx, at.Node, c.peerName(p), to)
-			if errors.Is(err, kerr.OffsetOutOfRange) {
-				r := p.clustered.Load()
-				err = &store.OffsetOutOfRangeError{Partition: p.id, Offset: to, LogStart: r.LogStart(), HighWatermark: r.HighWatermark()}
-			}
 		}
 		if err == nil || !replication.Retriable(err) && !isRetriable(err) {
 			return start, err

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/leatlog/leat/internal/procs"
 )
 
 // envOpen makes the test binary open a system once and report, instead of running
@@ -30,6 +32,7 @@ type openReport struct {
 }
 
 func TestMain(m *testing.M) {
+	procs.Main(map[string]func(*procs.Child) error{clusterChild: runClusterNode})
 	request := os.Getenv(envOpen)
 	if request == "" {
 		os.Exit(m.Run())

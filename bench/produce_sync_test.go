@@ -22,8 +22,12 @@ func BenchmarkProduceSync(b *testing.B) {
 }
 
 func benchProduceSync(b *testing.B, s System, sz size, writers int) {
+	benchProduceSyncTo(b, s, sz, writers, partitions(b))
+}
+
+func benchProduceSyncTo(b *testing.B, s System, sz size, writers, partitions int) {
 	ctx := context.Background()
-	in := open(b, s, Config{Dir: dataDir(b), Partitions: partitions(b), RecordBytes: int(sz.bytes)})
+	in := open(b, s, Config{Dir: dataDir(b), Partitions: partitions, RecordBytes: int(sz.bytes)})
 	p, err := in.NewSyncProducer(ctx, writers)
 	must(b, err)
 	values := make([]*Values, writers)
