@@ -46,6 +46,7 @@ type cluster struct {
 	beatNow  chan struct{} // room for one
 	serving  atomic.Bool   // the node takes requests of clients
 	stopping atomic.Bool   // the node is about to close
+	removed  atomic.Bool   // the node was removed from the cluster
 	// leaderChanges counts those of the shards that run here.
 	leaderChanges atomic.Int64
 

@@ -2,6 +2,7 @@ package leat
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -65,6 +66,10 @@ func TestClusterJoinDrainRemove(t *testing.T) {
 	require.NoError(t, c.logs[1].DrainNode(ctx, 1))
 	send(100)
 	require.NoError(t, c.logs[1].RemoveNode(ctx, 1))
+	require.Eventually(t, func() bool {
+		_, err := c.logs[0].Topics(ctx)
+		return errors.Is(err, ErrNodeRemoved)
+	}, 10*time.Second, time.Millisecond)
 	require.NoError(t, c.logs[0].Close())
 	c.logs[0] = nil
 	send(100)

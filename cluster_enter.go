@@ -202,7 +202,8 @@ func (c *cluster) serveHello(_ context.Context, req helloRequest) (helloReply, e
 	return r, nil
 }
 
-// ErrNodeRemoved is returned by Open for a node that was removed from its cluster. Its
+// ErrNodeRemoved is returned by Open, and by the calls of a Log that is open, for a node
+// that was removed from its cluster. Its
 // number never returns: it may join with another one, and an empty directory.
 var ErrNodeRemoved = errors.New("leat: the node was removed from its cluster")
 

@@ -77,6 +77,9 @@ func (c *cluster) adopt(img *raftmeta.Image) (again bool) {
 	if c.epoch.Load() > 0 {
 		c.topics.adopt(img)
 	}
+	if b := img.Broker(c.self); b != nil && b.Removed && !c.removed.Swap(true) {
+		c.log.cfg.Logger.Error("this node was removed from its cluster: close it", "node", c.self, "cluster", c.identity.ClusterID)
+	}
 	// What an image says of a directory that this node has lost is not of this one: its
 	// replicas had votes and entries. Its Raft log tells of that past before it tells of
 	// the registration that ended it.

@@ -112,6 +112,9 @@ func (l *Log) begin(ctx context.Context) error {
 	if l.closing {
 		return ErrClosed
 	}
+	if l.cluster != nil && l.cluster.removed.Load() {
+		return ErrNodeRemoved
+	}
 	l.calls.Add(1)
 	return nil
 }
