@@ -29,10 +29,10 @@ var (
 
 	// ErrLogApplied is returned for Raft log entries that would replace, or remove,
 	// what was applied to the partitions.
-	ErrLogApplied = errors.New("Raft log entries are applied already")
+	ErrLogApplied = errors.New("entries of the Raft log are applied already")
 	// ErrNotApplied is returned for the removal of Raft log entries that were not
 	// applied to the partitions yet.
-	ErrNotApplied = errors.New("Raft log entries are not applied yet")
+	ErrNotApplied = errors.New("entries of the Raft log are not applied yet")
 	// ErrStopped is returned by what was asked to stop before its end.
 	ErrStopped = errors.New("stopped")
 	// ErrReplicaExists is returned for the removal of a shard whose Raft log is

@@ -15,7 +15,7 @@ const (
 	raftEntryHasPayload = 1 << 0
 )
 
-var errRaftEntry = errors.New("Raft log entry cannot be decoded")
+var errRaftEntry = errors.New("an entry of the Raft log cannot be decoded")
 
 // castagnoli is an immutable table.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -86,12 +86,12 @@ func encodeRaftSnapshot(index base.RaftIndex, meta []byte) []byte {
 // decodeRaftSnapshot makes meta a part of b.
 func decodeRaftSnapshot(b []byte) (index base.RaftIndex, meta []byte, err error) {
 	if len(b) == 0 || b[0] != raftSnapshotVersion {
-		return 0, nil, errors.New("Raft snapshot record cannot be decoded")
+		return 0, nil, errors.New("the record of a Raft snapshot cannot be decoded")
 	}
 	d := varintDecoder{b: b[1:]}
 	index = base.RaftIndex(d.uvarint(math.MaxUint64))
 	if d.bad {
-		return 0, nil, errors.New("Raft snapshot record cannot be decoded")
+		return 0, nil, errors.New("the record of a Raft snapshot cannot be decoded")
 	}
 	return index, d.b, nil
 }
