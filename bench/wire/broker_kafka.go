@@ -8,8 +8,9 @@ import (
 	"path/filepath"
 )
 
-// kafkaHeap is the JVM's largest heap: Kafka's own start script has 1 GiB.
-const kafkaHeap = "-Xmx1g"
+// kafkaJVM is what Kafka's own start script (kafka-server-start.sh) sets.
+var kafkaJVM = []string{"-Xmx1G", "-Xms1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
+	"-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true"}
 
 // kafka is Apache Kafka's broker, one node in KRaft mode, with its defaults or with
 // an fsync for each batch.
@@ -46,10 +47,9 @@ transaction.state.log.min.isr=1
 			"-t", id, "-c", filepath.Join(dir, "server.properties"))
 	}
 	s.command = func(w *workshop, dir string, _ int) []string {
-		return []string{"java", kafkaHeap, "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
-			"-XX:InitiatingHeapOccupancyPercent=35", "-Djava.awt.headless=true",
-			"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", w.kafka,
-			"kafka.Kafka", filepath.Join(dir, "server.properties")}
+		args := append([]string{"java"}, kafkaJVM...)
+		return append(args, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", w.kafka,
+			"kafka.Kafka", filepath.Join(dir, "server.properties"))
 	}
 	return s
 }
