@@ -48,9 +48,12 @@ type conn struct {
 	slots chan struct{}  // one for each answer that is not written
 	wg    sync.WaitGroup // appends, and what writes their answers
 
-	mu      sync.Mutex
-	line    []*answer // in the order of their requests
-	writing bool      // somebody writes the one before the first
+	less chan struct{} // of capacity 1: appending has become less
+
+	mu        sync.Mutex
+	line      []*answer // in the order of their requests
+	writing   bool      // somebody writes the one before the first
+	appending int       // bytes of the requests whose appends are under way
 }
 
 // answer is what is sent, in its turn.
@@ -90,6 +93,7 @@ func (c *conn) run() {
 	c.in = newReader(c.net, &c.server.buffers)
 	defer c.in.close()
 	c.slots = make(chan struct{}, c.server.limits.InFlight)
+	c.less = make(chan struct{}, 1)
 	err := c.read()
 	if err != nil {
 		if !errors.Is(err, io.EOF) && c.ctx.Err() == nil {

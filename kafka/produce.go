@@ -26,6 +26,10 @@ const (
 	// frame that are stored make up at least three quarters of it. Else they are
 	// copied, so that little that is stored does not keep much alive.
 	frameKeptNum, frameKeptDen = 3, 4
+	// appendingBytesMax is how much a connection may have under way and be read on. It
+	// is enough for one commit to be built while the one before is fsynced; what a client
+	// sends beyond that would take memory and wait.
+	appendingBytesMax = 12 << 20
 )
 
 // produced is what becomes of one partition of a Produce.
@@ -117,14 +121,50 @@ func (c *conn) produce(r *request, req *kmsg.ProduceRequest, frame []byte, held 
 	}
 	timeout := max(time.Duration(req.TimeoutMillis)*time.Millisecond, 0)
 	handed = true
+	c.appendBegins(len(frame))
 	c.wg.Go(func() {
 		err := c.server.backend.Append(c.ctx, appends, timeout, hooks)
 		c.requests.release(held)
+		c.appendEnds(len(frame))
 		finish(err)
 		c.flush()
 	})
 	<-enqueued
-	return nil
+	return c.awaitAppends()
+}
+
+// appendBegins and appendEnds count the bytes of requests whose appends are under way.
+func (c *conn) appendBegins(n int) {
+	c.mu.Lock()
+	c.appending += n
+	c.mu.Unlock()
+}
+
+func (c *conn) appendEnds(n int) {
+	c.mu.Lock()
+	c.appending -= n
+	c.mu.Unlock()
+	select {
+	case c.less <- struct{}{}:
+	default: // the one that is there tells it, too
+	}
+}
+
+// awaitAppends waits while too much is under way for more to be read.
+func (c *conn) awaitAppends() error {
+	for {
+		c.mu.Lock()
+		much := c.appending > appendingBytesMax
+		c.mu.Unlock()
+		if !much {
+			return nil
+		}
+		select {
+		case <-c.less:
+		case <-c.ctx.Done():
+			return c.ctx.Err()
+		}
+	}
 }
 
 // produceTopic finds the topic of a part of a request, or the code that all of its
