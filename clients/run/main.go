@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -85,9 +84,6 @@ func run(ctx context.Context, o options, out io.Writer) (failures int, err error
 	fmt.Fprintf(out, "== installed and built: %.1f s\n", time.Since(began).Seconds())
 	if o.install {
 		return 0, nil
-	}
-	if err := w.do(filepath.Dir(w.dir), "go", "build", "-o", w.cached("bin", "node"), "./clients/node"); err != nil {
-		return 0, err
 	}
 	dir, err := os.MkdirTemp("", "leat-clients-")
 	if err != nil {

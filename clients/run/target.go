@@ -51,8 +51,8 @@ func newCluster(bin, dir string) (*target, error) {
 	t := &target{name: "cluster"}
 	for i := range clusterNodes {
 		data := filepath.Join(dir, fmt.Sprintf("node%d", i+1))
-		t.nodes = append(t.nodes, &node{id: int32(i + 1), log: data + ".log", args: []string{filepath.Join(filepath.Dir(bin), "node"),
-			"-dir", data, "-id", fmt.Sprint(i + 1), "-listen", addrs[clusterNodes+i], "-seeds", strings.Join(seeds, ",")}})
+		t.nodes = append(t.nodes, &node{id: int32(i + 1), log: data + ".log", args: []string{bin, "serve", "--json", "--dir", data,
+			"--node-id", fmt.Sprint(i + 1), "--listen", addrs[clusterNodes+i], "--raft-listen", addrs[i], "--seeds", strings.Join(seeds, ",")}})
 	}
 	return t, nil
 }

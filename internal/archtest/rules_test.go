@@ -17,7 +17,7 @@ var layers = [][]string{
 	{""},
 	{"leattest", "leatprom"},
 	{"cmd/leat/internal/..."},
-	{"cmd/...", "examples/...", "clients/node"},
+	{"cmd/...", "examples/..."},
 	// What only checks the rest.
 	{"internal/apitest", "internal/archtest", "internal/doctest", "docs/dashboard"},
 }
