@@ -31,7 +31,7 @@ func TestSmallRun(t *testing.T) {
 		"BenchmarkKafkaProduce/size=1KiB/partitions=6/system=leat\t1000\t",
 		"BenchmarkKafkaProduce/size=1KiB/partitions=6/system=kfake-fsync\t1000\t",
 		"BenchmarkKafkaConsume/size=100B/partitions=6/system=kfake\t6018\t",
-		"BenchmarkKafkaProduceSync/clients=64/size=1KiB/partitions=6/system=leat\t40\t",
+		"BenchmarkKafkaProduceSync/clients=64/size=1KiB/partitions=6/system=leat\t24\t",
 		"BenchmarkKafkaStart/dir=existing/system=leat\t1\t",
 		"\n| produce 1 KiB, acks=all, fsynced | records/s | ",
 	} {
