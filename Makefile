@@ -8,7 +8,15 @@ BENCHTIME ?= 1s
 # Everything that is a module of its own below this one.
 MODULES := $(patsubst %/go.mod,%,$(wildcard */go.mod))
 
-.PHONY: test check gofmt vet tidy lint race fuzz examples modules test-clients check-dashboard bench api
+# make torture SEEDS=200 SEED=1 DURATION=30s FAULTS=kill-leader,isolate: a cluster of
+# three nodes in one process that is broken in every way while clients use it. A run that
+# fails says how to repeat it.
+SEEDS ?= 10
+SEED ?= 0
+DURATION ?= 30s
+FAULTS ?=
+
+.PHONY: torture test check gofmt vet tidy lint race fuzz examples modules test-clients check-dashboard bench api
 
 # What the README tells everyone to run.
 test:
@@ -58,6 +66,9 @@ test-clients:
 # Needs Prometheus, as in Debian's package of that name.
 check-dashboard:
 	LEAT_CHECK_DASHBOARD=1 go test -count=1 ./docs/dashboard
+
+torture:
+	go test ./leattest -run 'TestTorture$$' -v -timeout 0 -leat.torture-seeds=$(SEEDS) -leat.torture-seed=$(SEED) -leat.torture-duration=$(DURATION) -leat.torture-faults=$(FAULTS)
 
 # make bench BENCH=Produce BENCHTIME=5s
 bench:
