@@ -258,8 +258,8 @@ func (c *cluster) nodeOf(shard base.ShardID, replica base.ReplicaID) base.NodeID
 			return r.Node
 		}
 	}
-	if shard == raftmeta.MetadataShard && int(replica) <= len(c.identity.Founders) {
-		return c.identity.Founders[replica-1].Node
+	if founders := c.founders(); shard == raftmeta.MetadataShard && int(replica) <= len(founders) {
+		return founders[replica-1].Node
 	}
 	if s := c.shards.get(shard); s != nil && s.replica == replica {
 		return c.self

@@ -102,7 +102,7 @@ func (c *cluster) raftAddr(node base.NodeID) string {
 	if b := c.machine.Image().Broker(node); b != nil && !b.Removed {
 		return b.RaftAddr
 	}
-	for _, m := range c.identity.Founders {
+	for _, m := range c.founders() {
 		if m.Node == node {
 			return m.RaftAddr
 		}
@@ -139,7 +139,7 @@ func (c *cluster) askLeader(ctx context.Context, ask func(addr string) error) er
 			}
 		case remote != nil:
 			return err // the leader's own answer
-		case errors.Is(err, replication.ErrRefused), !passes(err):
+		case isRefusedForGood(err), !passes(err):
 			return err
 		}
 		if last = err; hint != "" && pause.first() {
@@ -152,6 +152,13 @@ func (c *cluster) askLeader(ctx context.Context, ask func(addr string) error) er
 			return ErrClosed
 		}
 	}
+}
+
+// isRefusedForGood tells refusals that another attempt does not change. A node whose disk
+// has failed, or that only starts, is no reason to give up on the others.
+func isRefusedForGood(err error) bool {
+	var refused *replication.RefusedError
+	return errors.As(err, &refused) && refused.Reason != replication.RefusedNotReady && refused.Reason != replication.RefusedFailed
 }
 
 // passes tells errors of a node or the network that may be gone with the next attempt.

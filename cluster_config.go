@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/leatlog/leat/kafka"
 )
 
 // ClusterConfig makes a Log a node of a cluster. Zero values are defaults.
@@ -140,6 +142,9 @@ func (c *ClusterConfig) validate() error {
 		if host == "" && (a.field == "RaftAddr" || a.field == "ClientAddr") {
 			return bad(a.field, a.value, "must have a host that other nodes can reach; RaftListen and ClientListen may be of all interfaces")
 		}
+		if a.field != "ClientAddr" && !c.isSecure(a.field == "ClientListen") && !isLoopbackHost(host) {
+			return bad(a.field, a.value, "must be a loopback address unless TLS is set, or Insecure to do without: what is sent could be read and changed by others")
+		}
 	}
 	own, seeded := c.Seeds[c.NodeID]
 	switch {
@@ -168,3 +173,24 @@ func (c *ClusterConfig) validate() error {
 }
 
 const clusterIDBytesMax = 64
+
+// isSecure tells whether an address may be one that other machines reach: the one for
+// clients has options of its own.
+func (c *ClusterConfig) isSecure(clients bool) bool {
+	var o kafka.Options
+	if clients {
+		for _, opt := range c.Kafka {
+			if opt != nil {
+				opt(&o)
+			}
+		}
+	}
+	return c.TLS != nil || c.Insecure || o.TLS != nil || o.Insecure
+}
+
+// isLoopbackHost tells whether a host is this machine for itself alone. Of names only
+// localhost is taken for it: what others stand for may change.
+func isLoopbackHost(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

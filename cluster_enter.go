@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,6 +36,10 @@ type helloReply struct {
 	ClusterID string          `json:"cluster_id,omitempty"`
 	Founders  []clusterMember `json:"founders,omitempty"`
 	Proposal  string          `json:"proposal,omitempty"`
+	// Seeds are those of a node that belongs to no cluster.
+	Seeds map[uint64]string `json:"seeds,omitempty"`
+	// Incarnation is the life of the node that answers.
+	Incarnation []byte `json:"incarnation,omitempty"`
 	// Known says that the cluster has, or had, a node of the number of who asked.
 	Known bool `json:"known,omitempty"`
 	// Removed says that it was removed for good.
@@ -57,7 +63,7 @@ func (c *cluster) otherSeeds() []clusterMember {
 	for n, addr := range c.cfg.Seeds {
 		all[base.NodeID(n)] = addr
 	}
-	for _, m := range c.identity.Founders {
+	for _, m := range c.founders() {
 		all[m.Node] = m.RaftAddr
 	}
 	delete(all, c.self)
@@ -92,16 +98,18 @@ func (c *cluster) tryToEnter(ctx context.Context) (done bool, waiting string, er
 	others := c.otherSeeds()
 	replies := make([]helloReply, 0, len(others))
 	var formed *helloReply
+	var strangers []error
 	for _, m := range others {
 		r, err := callJSON[helloReply](ctx, c.transport, m.RaftAddr, callHello, helloRequest{c.self})
-		var refused *replication.RefusedError
 		switch {
-		case errors.As(err, &refused) && refused.Reason != replication.RefusedNotReady && refused.Reason != replication.RefusedFailed:
+		case isRefusedForGood(err):
 			return false, "", err
 		case ctx.Err() != nil:
 			return false, "", ctx.Err()
 		case err != nil:
-			waiting = fmt.Sprintf("node %d at %s: %v", m.Node, m.RaftAddr, err)
+			if waiting = fmt.Sprintf("node %d at %s: %v", m.Node, m.RaftAddr, err); isStranger(err) {
+				strangers = append(strangers, fmt.Errorf("node %d at %s: %w", m.Node, m.RaftAddr, err))
+			}
 			continue
 		case r.Node != m.Node:
 			return false, "", &ConfigError{Property: fmt.Sprintf("Cluster.Seeds[%d]", m.Node), Value: m.RaftAddr, Rule: fmt.Sprintf("must be the address of that node; it is node %d's", r.Node)}
@@ -110,6 +118,9 @@ func (c *cluster) tryToEnter(ctx context.Context) (done bool, waiting string, er
 			formed = &r
 			break
 		}
+	}
+	if len(strangers) > 0 && len(strangers) == len(others) { // one of two would not know which of them is wrong
+		return false, "", fmt.Errorf("leat: node %d understands none of its seeds; see Config.Cluster.TLS and Seeds: %w", c.self, errors.Join(strangers...))
 	}
 	if formed != nil {
 		if want := c.cfg.ClusterID; want != "" && want != formed.ClusterID {
@@ -135,6 +146,9 @@ func (c *cluster) tryToEnter(ctx context.Context) (done bool, waiting string, er
 		if c.cfg.ClusterID != "" && r.Proposal != c.cfg.ClusterID {
 			return false, "", &ConfigError{Property: "Cluster.ClusterID", Value: c.cfg.ClusterID, Rule: fmt.Sprintf("node %d is configured with another one, or none", r.Node)}
 		}
+		if !maps.Equal(r.Seeds, c.cfg.Seeds) {
+			return false, "", &ConfigError{Property: "Cluster.Seeds", Value: fmt.Sprint(c.cfg.Seeds), Rule: fmt.Sprintf("must be the same on all nodes that form a cluster; node %d has %v", r.Node, r.Seeds)}
+		}
 		if r.Node < lowest {
 			lowest, id = r.Node, r.Proposal
 		}
@@ -145,6 +159,17 @@ func (c *cluster) tryToEnter(ctx context.Context) (done bool, waiting string, er
 		return false, "the first seeds to form the cluster", nil
 	}
 	return true, "", c.found(id, founders)
+}
+
+// isStranger tells errors of a connection over which no node of this cluster answered in
+// a way that is understood: plain text where TLS is spoken, or the other way round, or a
+// certificate of another authority, on either side.
+func isStranger(err error) bool {
+	var cert *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var op *net.OpError
+	return errors.As(err, &cert) || errors.As(err, &record) || errors.Is(err, replication.ErrBadFrame) ||
+		errors.As(err, &op) && op.Op == "remote error" // an alert of TLS
 }
 
 // found notes that this node is one of those that form the cluster.
@@ -161,6 +186,7 @@ func (c *cluster) settle(change func(n *clusterIdentity)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next := c.identity
+	next.RaftAddr = c.cfg.RaftAddr
 	change(&next)
 	if err := c.log.store.Update(func(tx *store.Tx) error { return setIdentity(tx, &next) }); err != nil {
 		return err
@@ -194,8 +220,11 @@ const callRefused uint16 = 2
 
 func (c *cluster) serveHello(_ context.Context, req helloRequest) (helloReply, error) {
 	c.mu.Lock()
-	r := helloReply{Node: c.self, ClusterID: c.identity.ClusterID, Founders: c.identity.Founders, Proposal: c.proposal}
+	r := helloReply{Node: c.self, ClusterID: c.identity.ClusterID, Founders: c.identity.Founders, Proposal: c.proposal, Incarnation: c.incarnation[:]}
 	c.mu.Unlock()
+	if r.ClusterID == "" {
+		r.Seeds = c.cfg.Seeds
+	}
 	if b := c.machine.Image().Broker(req.Node); b != nil {
 		r.Known, r.Removed = true, b.Removed
 	}
@@ -210,18 +239,27 @@ var ErrNodeRemoved = errors.New("leat: the node was removed from its cluster")
 // removedTimeout bounds how long a node that starts asks whether it was removed.
 const removedTimeout = time.Second
 
-// checkRemoved asks those whom this node knows whether it was removed meanwhile: it would
-// wait for its cluster for ever. Who does not answer says nothing.
+// checkRemoved asks those whom this node knows whether it was removed meanwhile, and
+// whether they are of its cluster: it would wait for its cluster for ever. Who does not
+// answer says nothing.
 func (c *cluster) checkRemoved(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, removedTimeout)
 	defer cancel()
-	var removed atomic.Bool
+	var removed, known atomic.Bool
+	var other atomic.Pointer[replication.RefusedError]
 	var wg sync.WaitGroup
 	for _, m := range c.otherSeeds() {
 		wg.Go(func() {
-			if r, err := callJSON[helloReply](ctx, c.transport, m.RaftAddr, callHello, helloRequest{c.self}); err == nil && r.Removed {
+			r, err := callJSON[helloReply](ctx, c.transport, m.RaftAddr, callHello, helloRequest{c.self})
+			var refused *replication.RefusedError
+			switch {
+			case err == nil && r.Removed:
 				removed.Store(true)
 				cancel()
+			case err == nil:
+				known.Store(true)
+			case errors.As(err, &refused) && refused.Reason == replication.RefusedCluster:
+				other.Store(refused)
 			}
 		})
 	}
@@ -229,7 +267,19 @@ func (c *cluster) checkRemoved(ctx context.Context) error {
 	if removed.Load() {
 		return fmt.Errorf("node %d of cluster %q: %w", c.self, c.identity.ClusterID, ErrNodeRemoved)
 	}
+	if refused := other.Load(); refused != nil && !known.Load() {
+		return &DirectoryError{Dir: c.log.cfg.Dir, Rule: fmt.Sprintf("it belongs to cluster %q, and its seeds to another cluster: %v", c.identity.ClusterID, refused)}
+	}
 	return nil
+}
+
+// runs tells whether the life of a node that registered last answers at its address.
+func (c *cluster) runs(ctx context.Context, b *raftmeta.Broker) bool {
+	if b == nil || b.ID == c.self {
+		return b != nil
+	}
+	r, err := callJSON[helloReply](ctx, c.transport, b.RaftAddr, callHello, helloRequest{c.self})
+	return err == nil && bytes.Equal(r.Incarnation, b.Incarnation[:])
 }
 
 // serveJoin makes a node known and gives it a replica of the metadata.
@@ -246,6 +296,8 @@ func (c *cluster) serveJoin(ctx context.Context, req joinRequest) (joinReply, er
 	})
 	var refused *raftmeta.Error
 	switch {
+	case errors.Is(err, raftmeta.NodeIDInUse) && c.runs(ctx, img.Broker(req.Broker.Node)):
+		return joinReply{}, &replication.CallError{Code: callRefused, Message: err.Error()}
 	case errors.As(err, &refused) && refused.Code != raftmeta.NodeIDInUse:
 		// A node that was lost a moment ago is taken for alive until its session has run out.
 		return joinReply{}, &replication.CallError{Code: callRefused, Message: err.Error()}

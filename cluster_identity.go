@@ -24,6 +24,8 @@ type clusterIdentity struct {
 	// one has joined.
 	Replica  base.ReplicaID  `json:"replica,omitempty"`
 	Founders []clusterMember `json:"founders,omitempty"`
+	// RaftAddr is where the node was when it entered; it cannot move.
+	RaftAddr string `json:"raft_addr,omitempty"`
 }
 
 // clusterMember is a node that forms a cluster.
@@ -58,6 +60,8 @@ func loadIdentity(s *store.Store, dir string, cfg *ClusterConfig) (id clusterIde
 				return &DirectoryError{Dir: dir, Rule: fmt.Sprintf("it belongs to node %d, not to node %d", id.NodeID, cfg.NodeID)}
 			case cfg.ClusterID != "" && id.ClusterID != "" && id.ClusterID != cfg.ClusterID:
 				return &DirectoryError{Dir: dir, Rule: fmt.Sprintf("it belongs to cluster %q, not to %q", id.ClusterID, cfg.ClusterID)}
+			case id.RaftAddr != "" && id.RaftAddr != cfg.RaftAddr:
+				return &DirectoryError{Dir: dir, Rule: fmt.Sprintf("its node %d has RaftAddr %s, which cannot become %s: remove the node, and add it under another number with an empty directory", id.NodeID, id.RaftAddr, cfg.RaftAddr)}
 			}
 			return nil
 		}
@@ -72,6 +76,14 @@ func loadIdentity(s *store.Store, dir string, cfg *ClusterConfig) (id clusterIde
 		return setIdentity(tx, &id)
 	})
 	return id, err
+}
+
+// founders are the nodes that formed the cluster, nil before that and where this node has
+// joined. Calls of others ask while the node enters.
+func (c *cluster) founders() []clusterMember {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.identity.Founders
 }
 
 func setIdentity(tx *store.Tx, id *clusterIdentity) error {
