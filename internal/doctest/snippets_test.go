@@ -65,6 +65,7 @@ var imports = map[string]string{
 	"signal":   "os/signal",
 	"slog":     "log/slog",
 	"time":     "time",
+	"tls":      "crypto/tls",
 }
 
 // fragmentsFile puts fragments into one file, each as the body of a function that
