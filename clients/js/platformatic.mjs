@@ -120,9 +120,14 @@ class Client {
     const consumer = new kafka.Consumer(options)
     const member = new GroupMember(consumer, topic)
     const stream = await consumer.consume({ topics: [topic], mode: 'committed', fallbackMode: 'earliest' })
-    // What was being fetched from another broker when its partition was taken away is
-    // delivered all the same.
-    stream.on('data', m => { if (member.partitions.includes(m.partition)) member.records.push(toRecord(m)) })
+    // What was being fetched from another broker during a rebalance is delivered all the
+    // same: of partitions that were taken away, and of others once more afterwards.
+    const next = new Map()
+    stream.on('data', m => {
+      if (!member.partitions.includes(m.partition) || m.offset < (next.get(m.partition) ?? 0n)) return
+      next.set(m.partition, m.offset + 1n)
+      member.records.push(toRecord(m))
+    })
     stream.on('error', e => { member.error = e })
     return member
   }

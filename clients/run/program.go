@@ -14,7 +14,7 @@ import (
 )
 
 // programMax is how long the program of a client may run.
-const programMax = 4 * time.Minute
+const programMax = 8 * time.Minute
 
 // task is one run of a client's program.
 type task struct {
