@@ -221,6 +221,7 @@ func startCluster(t *testing.T) (metrics []string) {
 	})
 	g, err := logs[1].JoinGroup(t.Context(), "readers", []string{"replicated"}, leat.WithAutoCommit(time.Second))
 	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, g.Close()) }) // while there is a coordinator
 	begin(t, func(ctx context.Context) error {
 		records, err := g.Poll(ctx, 1000)
 		g.Mark(records...)
