@@ -21,10 +21,11 @@ const refusalWait = 2 * time.Second
 // changeMetadata makes a change that decide decides on an image, and returns its result
 // and an image that shows it. What has become stale meanwhile is decided anew, so decide
 // may be called again, also after an attempt whose outcome is not known. A nil command
-// is no change. The error is decide's, the *raftmeta.Error of a refusal, or ctx's.
+// is no change. The error is decide's, the *raftmeta.Error of a refusal, ctx's, or ErrClosed.
 func (c *cluster) changeMetadata(ctx context.Context, decide func(img *raftmeta.Image) (raftmeta.Command, error)) (raftmeta.Result, *raftmeta.Image, error) {
 	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()
+	defer context.AfterFunc(c.log.ctx, cancel)() // Log.Close waits for calls, and they for the metadata
 	for {
 		img := c.machine.Image()
 		cmd, err := decide(img)
@@ -33,7 +34,7 @@ func (c *cluster) changeMetadata(ctx context.Context, decide func(img *raftmeta.
 		}
 		res, err := c.propose(ctx, cmd)
 		if err != nil {
-			return res, nil, err
+			return res, nil, c.orClosed(err)
 		}
 		refused := res.Err()
 		if refused != nil && !errors.Is(refused, raftmeta.Stale) {
@@ -47,13 +48,21 @@ func (c *cluster) changeMetadata(ctx context.Context, decide func(img *raftmeta.
 			return res, img, refused
 		}
 		if img, err = c.machine.Wait(ctx, res.Index); err != nil {
-			return res, nil, err
+			return res, nil, c.orClosed(err)
 		}
 		if refused == nil {
 			c.spread(ctx, img)
 			return res, img, nil
 		}
 	}
+}
+
+// orClosed returns ErrClosed for an error of a call that ended because the Log closes.
+func (c *cluster) orClosed(err error) error {
+	if c.log.ctx.Err() != nil {
+		return ErrClosed
+	}
+	return err
 }
 
 // spreadMax bounds how long a change waits for nodes that are slow to know of it.

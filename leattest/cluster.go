@@ -133,7 +133,7 @@ func (c *Cluster) close() {
 		n.disk.Repair()
 		if l := c.take(n); l != nil {
 			all.Go(func() {
-				if err := l.Close(); err != nil && !errors.Is(err, leat.ErrStorageFailed) {
+				if err := closing(l); err != nil {
 					c.t.Errorf("leattest: closing node %d: %v", n.id, err)
 				}
 			})
@@ -325,9 +325,19 @@ func (c *Cluster) Stop(id int) {
 	if l == nil {
 		c.t.Fatalf("leattest: node %d is down", id)
 	}
-	if err := l.Close(); err != nil && !errors.Is(err, leat.ErrStorageFailed) {
+	if err := closing(l); err != nil {
 		c.t.Fatalf("leattest: closing node %d: %v", id, err)
 	}
+}
+
+// closing closes a Log. That its disk has failed, or that its group members could not
+// reach their coordinator to leave, is what the test did to it.
+func closing(l *leat.Log) error {
+	err := l.Close()
+	if errors.Is(err, leat.ErrStorageFailed) || errors.Is(err, leat.ErrGroupNotAvailable) {
+		return nil
+	}
+	return err
 }
 
 // Restart stops a node that is not down, and starts it.

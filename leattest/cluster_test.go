@@ -2,6 +2,7 @@ package leattest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"syscall"
 	"testing"
@@ -158,4 +159,31 @@ func TestClusterClient(t *testing.T) {
 			return
 		}
 	}
+}
+
+// TestClusterCloseCutOff sees that a node that reaches nobody closes soon, and that
+// calls that wait for others end with it.
+func TestClusterCloseCutOff(t *testing.T) {
+	c := leattest.NewCluster(t, 3)
+	_, err := c.Node(1).CreateTopic(t.Context(), "t", leat.TopicConfig{})
+	require.NoError(t, err)
+	l := c.Node(2)
+	g, err := l.JoinGroup(t.Context(), "g", []string{"t"})
+	require.NoError(t, err)
+	c.Isolate(2)
+	ended := make(chan error, 3)
+	go func() { _, err := l.CreateTopic(context.Background(), "u", leat.TopicConfig{}); ended <- err }()
+	go func() { _, err := l.JoinGroup(context.Background(), "h", []string{"t"}); ended <- err }()
+	go func() { ended <- g.Commit(context.Background()) }()
+	time.Sleep(200 * time.Millisecond) // most of them wait by then; all end in any case
+	begun := time.Now()
+	c.Stop(2)
+	require.Less(t, time.Since(begun), 25*time.Second)
+	for range 3 {
+		if err := <-ended; err != nil { // a Commit of nothing is done at once
+			require.True(t, errors.Is(err, leat.ErrClosed) || errors.Is(err, leat.ErrGroupNotAvailable), "%v", err)
+		}
+	}
+	c.Heal()
+	c.Start(2)
 }
