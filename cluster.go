@@ -58,6 +58,11 @@ type cluster struct {
 	ctx    context.Context // ends with the Log
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+
+	// changing ends when the Log begins to close, so that what waits for the metadata does
+	// not keep it.
+	changing   context.Context
+	endChanges context.CancelFunc
 }
 
 // openCluster makes the Log a node of its cluster. It returns once the node is a part
@@ -73,6 +78,7 @@ func openCluster(ctx context.Context, l *Log) (_ *cluster, err error) {
 		c.proposal = newTopicID().String()
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.changing, c.endChanges = context.WithCancel(c.ctx)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.close())

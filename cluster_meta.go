@@ -25,7 +25,7 @@ const refusalWait = 2 * time.Second
 func (c *cluster) changeMetadata(ctx context.Context, decide func(img *raftmeta.Image) (raftmeta.Command, error)) (raftmeta.Result, *raftmeta.Image, error) {
 	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()
-	defer context.AfterFunc(c.log.ctx, cancel)() // Log.Close waits for calls, and they for the metadata
+	defer context.AfterFunc(c.changing, cancel)()
 	for {
 		img := c.machine.Image()
 		cmd, err := decide(img)
@@ -59,7 +59,7 @@ func (c *cluster) changeMetadata(ctx context.Context, decide func(img *raftmeta.
 
 // orClosed returns ErrClosed for an error of a call that ended because the Log closes.
 func (c *cluster) orClosed(err error) error {
-	if c.log.ctx.Err() != nil {
+	if c.changing.Err() != nil {
 		return ErrClosed
 	}
 	return err

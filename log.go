@@ -174,6 +174,9 @@ func (l *Log) Close() error {
 		children = append(children, c)
 	}
 	l.mu.Unlock()
+	if l.cluster != nil {
+		l.cluster.endChanges()
+	}
 
 	var errs []error
 	for _, c := range children {
