@@ -160,7 +160,7 @@ func (c *cluster) listen() (err error) {
 		Network:                c.log.cfg.Machine.Network,
 		TLS:                    replication.TLSSource(c.cfg.TLS),
 		Insecure:               c.cfg.Insecure,
-		SnapshotBytesPerSecond: c.cfg.SnapshotBytesPerSecond,
+		SnapshotBytesPerSecond: max(0, c.cfg.SnapshotBytesPerSecond),
 		Call:                   c.serveCall,
 		Logger:                 c.log.cfg.Logger,
 	})

@@ -79,7 +79,7 @@ type ClusterConfig struct {
 	HeartbeatInterval time.Duration
 	SessionTimeout    time.Duration
 	// SnapshotBytesPerSecond bounds what the node sends to replicas that are made anew
-	// (leader.replication.throttled.rate). Default no bound.
+	// (leader.replication.throttled.rate). Default 128 MiB; negative means no bound.
 	SnapshotBytesPerSecond int64
 }
 
@@ -89,6 +89,7 @@ const (
 	shardsPerFactorMax       = 1024
 	defaultBrokerHeartbeat   = 2 * time.Second
 	defaultBrokerSession     = 9 * time.Second
+	defaultSnapshotRate      = 128 << 20
 	brokerHeartbeatMin       = 50 * time.Millisecond
 	nodeIDMax                = math.MaxInt32
 )
@@ -100,6 +101,7 @@ func (c ClusterConfig) withDefaults() ClusterConfig {
 	c.ReplicationFactor = cmp.Or(c.ReplicationFactor, min(defaultReplicationFactor, len(c.Seeds)))
 	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, defaultBrokerHeartbeat)
 	c.SessionTimeout = cmp.Or(c.SessionTimeout, defaultBrokerSession)
+	c.SnapshotBytesPerSecond = cmp.Or(c.SnapshotBytesPerSecond, defaultSnapshotRate)
 	return c
 }
 
@@ -164,8 +166,6 @@ func (c *ClusterConfig) validate() error {
 		return bad("HeartbeatInterval", c.HeartbeatInterval.String(), "must be at least 50ms")
 	case cmp.Or(c.SessionTimeout, defaultBrokerSession) <= cmp.Or(c.HeartbeatInterval, defaultBrokerHeartbeat):
 		return bad("SessionTimeout", c.SessionTimeout.String(), "must be more than HeartbeatInterval")
-	case c.SnapshotBytesPerSecond < 0:
-		return bad("SnapshotBytesPerSecond", strconv.FormatInt(c.SnapshotBytesPerSecond, 10), "must not be negative")
 	case len(c.ClusterID) > clusterIDBytesMax:
 		return bad("ClusterID", quoteShort(c.ClusterID), "must not be longer than 64 bytes")
 	}

@@ -245,9 +245,11 @@ const partitionChangesMax = 64
 func (s *clusterShard) giveBack(ctx context.Context, img *raftmeta.Image) (again bool, err error) {
 	order := img.LeaderPreference(s.id)
 	if len(order) == 0 || order[0] == s.cluster.self {
+		s.heir = 0
 		return false, nil
 	}
 	if b := img.Broker(order[0]); b == nil || !b.Eligible() {
+		s.heir = 0
 		return false, nil
 	}
 	r, ok := img.Shard(s.id).On(order[0])
@@ -260,8 +262,20 @@ func (s *clusterShard) giveBack(ctx context.Context, img *raftmeta.Image) (again
 	if follows, err := s.follows(ctx, r); err != nil || !follows {
 		return true, err
 	}
+	// A node that has just come back is busy with that for a moment.
+	now := s.cluster.log.cfg.Clock.Now()
+	if s.heir != r.ID {
+		s.heir, s.heirSince = r.ID, now
+	}
+	if now.Sub(s.heirSince) < giveBackDelay {
+		return true, nil
+	}
 	return true, s.raft.Transfer(ctx, r.ID)
 }
+
+// giveBackDelay is for how long the node that should lead has to be able to, before it
+// gets the lead back.
+const giveBackDelay = 2 * time.Second
 
 // advance does the next step of a move of a shard that this node leads.
 func (c *cluster) advance(ctx context.Context, raft *replication.Shard, meta *raftmeta.Shard) error {

@@ -3,6 +3,7 @@ package leat
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/leatlog/leat/internal/base"
 	"github.com/leatlog/leat/replication"
@@ -56,6 +57,11 @@ type clusterShard struct {
 	ctx    context.Context // of its duties
 	cancel context.CancelFunc
 	done   chan struct{} // closed when they have ended
+
+	// heir is the replica that should lead instead of this one, and could since then. It
+	// belongs to the goroutine of the duties.
+	heir      base.ReplicaID
+	heirSince time.Time
 }
 
 // kick makes the shard look at its duties.
