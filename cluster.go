@@ -223,9 +223,11 @@ func (c *cluster) startPeers() (err error) {
 		cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return n.Dial(ctx, addr) }
 	}
 	if c.cfg.TLS != nil {
-		if cfg.TLS, err = c.cfg.TLS(); err != nil {
+		first, err := c.cfg.TLS()
+		if err != nil {
 			return fmt.Errorf("leat: Config.Cluster.TLS: %w", err)
 		}
+		cfg.TLS = reloadingPeerTLS(first, c.cfg.TLS)
 	}
 	c.peers, err = peer.New(cfg)
 	return err

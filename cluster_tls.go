@@ -2,6 +2,7 @@ package leat
 
 import (
 	"crypto/tls"
+	"errors"
 
 	"github.com/leatlog/leat/replication"
 )
@@ -33,6 +34,27 @@ func clientsTLS(c *tls.Config) *tls.Config {
 	c = c.Clone()
 	if c.ClientCAs == nil {
 		c.ClientCAs = c.RootCAs
+	}
+	return c
+}
+
+// reloadingPeerTLS is the configuration of connections to other nodes' client addresses,
+// that asks source for the certificate to show for each connection. The authorities that
+// it verifies the other by stay those of first.
+func reloadingPeerTLS(first *tls.Config, source func() (*tls.Config, error)) *tls.Config {
+	c := first.Clone()
+	c.Certificates = nil
+	c.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		now, err := source()
+		switch {
+		case err != nil:
+			return nil, err
+		case now.GetClientCertificate != nil:
+			return now.GetClientCertificate(r)
+		case len(now.Certificates) == 0:
+			return nil, errors.New("leat: Config.Cluster.TLS has no certificate to show")
+		}
+		return &now.Certificates[0], nil
 	}
 	return c
 }

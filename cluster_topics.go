@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/leatlog/leat/internal/base"
 	"github.com/leatlog/leat/raftmeta"
+	"github.com/leatlog/leat/replication"
 )
 
 // metaTopics keeps the topics in the metadata of the cluster. The catalog follows
@@ -89,6 +91,9 @@ func (m *metaTopics) record(t *raftmeta.Topic) topicRecord {
 func (m *metaTopics) create(ctx context.Context, name string, cfg TopicConfig) (*Topic, error) {
 	log := m.catalog.log
 	effective := effectiveTopicConfig(log, cfg)
+	if err := checkReplicable(name, &effective); err != nil {
+		return nil, err
+	}
 	req := raftmeta.CreateTopicRequest{
 		Name:              name,
 		ID:                raftmeta.TopicID(newTopicID()),
@@ -148,6 +153,19 @@ func (c *cluster) awaitNodes(ctx context.Context, factor int) bool {
 	}
 }
 
+// replicatedBatchBytesMax is what a batch of a cluster may have at most: it goes between
+// nodes in one frame.
+const replicatedBatchBytesMax = replication.DefaultMaxFrameBytes - 4<<10
+
+// checkReplicable returns a *ConfigError for what a cluster cannot do.
+func checkReplicable(topic string, c *TopicConfig) error {
+	if c.MaxMessageBytes > replicatedBatchBytesMax {
+		return topicError(topic, &ConfigError{Property: "max.message.bytes", Value: strconv.Itoa(c.MaxMessageBytes),
+			Rule: fmt.Sprintf("must be at most %d in a cluster", replicatedBatchBytesMax)})
+	}
+	return nil
+}
+
 // metaConfigs is what a topic sets, as the metadata keeps it: no shards of its own is
 // nothing said there.
 func metaConfigs(c TopicConfig) map[string]string {
@@ -165,6 +183,10 @@ func (m *metaTopics) alter(ctx context.Context, t *Topic, fn func(cfg *TopicConf
 		}
 		r := m.record(now)
 		if err := fn(&r.Config); err != nil {
+			return nil, err
+		}
+		effective := effectiveTopicConfig(m.catalog.log, r.Config)
+		if err := checkReplicable(t.name, &effective); err != nil {
 			return nil, err
 		}
 		c := &raftmeta.SetTopicConfigs{Topic: now.ID, Version: now.Version, Set: metaConfigs(r.Config)}

@@ -195,10 +195,13 @@ func (l *Log) Close() error {
 	return l.closeErr
 }
 
+var errClusterCheckpoint = errors.New("leat: a node of a cluster cannot be copied by itself: its replicas would be of two lives; consume the topics elsewhere instead")
+
 // Checkpoint makes a consistent copy of the Log in a directory that must not
 // exist, while writes go on. It holds all that was acknowledged before the call,
 // and opens as a Log of its own. Files are shared with this Log by hard links
-// where the file system allows it, so that it takes little time and space.
+// where the file system allows it, so that it takes little time and space. A node of a
+// cluster is refused.
 func (l *Log) Checkpoint(ctx context.Context, dir string) error {
 	if err := l.begin(ctx); err != nil {
 		return err
@@ -206,6 +209,9 @@ func (l *Log) Checkpoint(ctx context.Context, dir string) error {
 	defer l.end()
 	if dir == "" {
 		return &ConfigError{Property: "dir", Rule: "must name a directory to make"}
+	}
+	if l.cluster != nil {
+		return errClusterCheckpoint
 	}
 	return l.mapError(l.store.Checkpoint(dir))
 }
