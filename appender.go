@@ -1,6 +1,8 @@
 package leat
 
 import (
+	"time"
+
 	"github.com/leatlog/leat/internal/store"
 )
 
@@ -9,6 +11,8 @@ import (
 type partitionAppend struct {
 	store.Append
 	to *Partition
+	// timeout bounds an attempt where it takes other nodes; 0 leaves it to the appender.
+	timeout time.Duration
 }
 
 // appender stores batches of several partitions; see store.Store.Append for what

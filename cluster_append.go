@@ -89,7 +89,11 @@ func (c *cluster) proposeAppend(to *Partition, at leadership, batch []byte) (*re
 // await fills in what became of a batch.
 func (c *cluster) await(ctx context.Context, s *sentAppend) {
 	a := s.a
-	ctx, cancel := context.WithCancel(ctx)
+	limit := appendTimeout
+	if a.timeout > 0 {
+		limit = min(limit, a.timeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer c.leaders.attend(s.at, cancel)()
 	if s.remote != nil {

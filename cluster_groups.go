@@ -56,8 +56,11 @@ func (g clusterGroups) do(ctx context.Context, group string, here func(context.C
 		case !g.passes(err):
 			return err
 		}
-		if pause.wait(ctx, changed) != nil {
-			return err
+		if ended := pause.wait(ctx, changed); ended != nil {
+			if g.c.log.ctx.Err() != nil {
+				return ErrClosed
+			}
+			return errors.Join(ended, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package leat
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -175,8 +176,21 @@ func (r *clusterReplica) NextBatch(after Offset) (Offset, error) {
 
 // Trim moves the log start, through the leader.
 func (r *clusterReplica) Trim(to Offset) (store.TrimStats, error) {
-	ctx, cancel := context.WithTimeout(r.c.ctx, metadataTimeout)
+	return r.trim(context.Background(), to)
+}
+
+// trimReplica is Trim until ctx ends, where that takes other nodes.
+func trimReplica(ctx context.Context, r replica, to Offset) (store.TrimStats, error) {
+	if r, ok := r.(*clusterReplica); ok {
+		return r.trim(ctx, to)
+	}
+	return r.Trim(to)
+}
+
+func (r *clusterReplica) trim(ctx context.Context, to Offset) (store.TrimStats, error) {
+	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()
+	defer context.AfterFunc(r.c.log.ctx, cancel)() // Log.Close waits for calls, and they for answers
 	stats := store.TrimStats{From: r.LogStart()}
 	var err error
 	stats.To, err = r.c.trim(ctx, r.part, to)
@@ -333,8 +347,8 @@ func (c *cluster) trim(ctx context.Context, p *Partition, to Offset) (Offset, er
 		if err == nil || !replication.Retriable(err) && !isRetriable(err) {
 			return start, err
 		}
-		if pause.wait(ctx, changed) != nil {
-			return 0, err
+		if ended := pause.wait(ctx, changed); ended != nil {
+			return 0, errors.Join(ended, err)
 		}
 	}
 }
@@ -348,5 +362,20 @@ func (c *cluster) trimHere(ctx context.Context, p *Partition, to Offset) (Offset
 	return sh.raft.Trim(ctx, p.id, to)
 }
 
-// leaderOf returns who leads a partition, as far as this node knows.
-func (c *cluster) leaderOf(p *Partition) leadership { return c.leaders.get(p.shard()) }
+// leaderOf returns who leads a partition, as far as this node knows. A leader that once
+// did not take a request, as one that had yet to make the partition, may lead on: where
+// this node has a replica, its Raft group knows, and tells of changes only.
+func (c *cluster) leaderOf(p *Partition) leadership {
+	at := c.leaders.get(p.shard())
+	if at.Node != 0 {
+		return at
+	}
+	if sh := c.shards.get(at.Shard); sh != nil {
+		if leader, term, ok := sh.raft.Leader(); ok && term >= at.Term {
+			if node := c.nodeOf(at.Shard, leader); node != 0 {
+				return leadership{Shard: at.Shard, Node: node, Term: term}
+			}
+		}
+	}
+	return at
+}

@@ -114,7 +114,7 @@ func (b *producerBatch) seal(c *recordbatch.Compressor) error {
 	}
 	// It wraps from MaxInt32 to 0.
 	a.sequence = int32((int64(a.sequence) + int64(n)) & (1<<31 - 1))
-	b.append = partitionAppend{Append: store.Append{Batch: buf, Header: h}, to: a.partition}
+	b.append = partitionAppend{Append: store.Append{Batch: buf, Header: h}, to: a.partition, timeout: p.cfg.deliveryTimeout}
 	return nil
 }
 

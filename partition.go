@@ -251,7 +251,7 @@ func (p *Partition) DeleteRecords(ctx context.Context, before Offset) error {
 	if err := refuseInternal(p.topic.name, "keeps its records"); err != nil {
 		return err
 	}
-	trim, err := r.Trim(before)
+	trim, err := trimReplica(ctx, r, before)
 	if err != nil {
 		return p.mapError(err)
 	}
