@@ -160,3 +160,50 @@ func TestClusterRollingRestart(t *testing.T) {
 		require.Len(t, readAll(t, l, "t", sent), sent)
 	}
 }
+
+func TestClusterRetention(t *testing.T) {
+	c := newTestCluster(t, 3)
+	_, err := c.logs[0].CreateTopic(t.Context(), "t", TopicConfig{RetentionBytes: 1 << 20})
+	require.NoError(t, err)
+	p, err := c.logs[0].NewProducer()
+	require.NoError(t, err)
+	value := make([]byte, 64<<10)
+	for range 200 {
+		p.Produce(t.Context(), Record{Topic: "t", Value: value}, nil)
+	}
+	require.NoError(t, p.Flush(t.Context()))
+	lead := c.logs[c.leaderOf("t")]
+	topic, err := lead.Topic(t.Context(), "t")
+	require.NoError(t, err)
+	res, err := topic.ApplyRetention(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, res.Partitions)
+	for _, l := range c.logs {
+		topic, err := l.Topic(t.Context(), "t")
+		require.NoError(t, err)
+		part, err := topic.Partition(0)
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			info, err := part.Info(t.Context())
+			require.NoError(t, err)
+			return info.LogStart > 0 && info.Bytes < 2<<20 && info.HighWatermark == 200
+		}, 10*time.Second, time.Millisecond)
+		// What the Raft log still has in its tail waits; no more than was removed does.
+		l.cluster.compactLogs(t.Context(), 1)
+		n, err := l.store.DeferredBytes(part.shard())
+		require.NoError(t, err)
+		require.Less(t, n, int64(200*len(value)))
+	}
+	// From any node.
+	other, err := c.logs[(c.leaderOf("t")+1)%3].Topic(t.Context(), "t")
+	require.NoError(t, err)
+	part, err := other.Partition(0)
+	require.NoError(t, err)
+	require.NoError(t, part.DeleteRecords(t.Context(), 195))
+	require.Eventually(t, func() bool {
+		info, err := part.Info(t.Context())
+		require.NoError(t, err)
+		return info.LogStart == 195
+	}, 10*time.Second, time.Millisecond)
+	require.ErrorIs(t, part.DeleteRecords(t.Context(), 1000), ErrOffsetOutOfRange)
+}

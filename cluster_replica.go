@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/leatlog/leat/internal/base"
 	"github.com/leatlog/leat/internal/peer"
 	"github.com/leatlog/leat/internal/store"
@@ -343,6 +345,10 @@ func (c *cluster) trim(ctx context.Context, p *Partition, to Offset) (Offset, er
 			start, err = c.trimHere(ctx, p, to)
 		default:
 			start, err = c.peers.DeleteRecords(ctx, at.Node, c.peerName(p), to)
+			if errors.Is(err, kerr.OffsetOutOfRange) {
+				r := p.clustered.Load()
+				err = &store.OffsetOutOfRangeError{Partition: p.id, Offset: to, LogStart: r.LogStart(), HighWatermark: r.HighWatermark()}
+			}
 		}
 		if err == nil || !replication.Retriable(err) && !isRetriable(err) {
 			return start, err

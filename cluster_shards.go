@@ -71,3 +71,23 @@ func (s *clusterShard) kick() {
 	default:
 	}
 }
+
+// compactLogs shortens the Raft logs of the shards here for which removed batches of at
+// least some bytes wait: while an entry is in the log, its batch stays on disk.
+func (c *cluster) compactLogs(ctx context.Context, bytesMin int64) {
+	for _, sh := range c.shards.all() {
+		if n, err := c.log.store.DeferredBytes(sh.id); err != nil || n < bytesMin {
+			continue
+		}
+		var err error
+		if sh.raft.IsLeader() {
+			err = sh.raft.Barrier(ctx) // the log is cut where something was applied since
+		}
+		if err == nil {
+			err = sh.raft.CompactLog(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			c.log.cfg.Logger.Debug("a Raft log was not shortened", "shard", sh.id, "err", err)
+		}
+	}
+}

@@ -67,6 +67,9 @@ func (t *Topic) ApplyRetention(ctx context.Context) (RetentionResult, error) {
 		err = first
 	}
 	if res.Partitions > 0 {
+		if l.cluster != nil {
+			l.cluster.compactLogs(ctx, 1)
+		}
 		err = errors.Join(err, l.mapWorkError(ctx, l.store.Reclaim(ctx)))
 	}
 	return res, err

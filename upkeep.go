@@ -112,8 +112,15 @@ func (l *Log) led(partitions []*Partition) []*Partition {
 	return led
 }
 
+// deferredBytesMin is how much has to wait for a shard's Raft log before the log is
+// shortened for it.
+const deferredBytesMin = 16 << 20
+
 // reclaim gives space back at the end of a round of background work.
 func (l *Log) reclaim(ctx context.Context) {
+	if l.cluster != nil {
+		l.cluster.compactLogs(ctx, deferredBytesMin)
+	}
 	err := l.store.ReclaimDue(ctx)
 	if err != nil && ctx.Err() == nil && l.store.Failure() == nil {
 		l.cfg.Logger.Warn("reclaiming space failed", "err", err)

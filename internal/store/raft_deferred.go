@@ -110,3 +110,24 @@ func (s *Store) sizeIfOpen(id base.PartitionID) int64 {
 func deferRemoval(b *pebble.Batch, id base.ShardID, position base.RaftIndex, p base.PartitionID, what byte, bytes int64) error {
 	return b.Set(deferredKey(id, position, p, what), binary.AppendUvarint(nil, uint64(max(0, bytes))), nil)
 }
+
+// DeferredBytes returns about how many bytes of a shard's partitions are to be removed
+// once its Raft log has moved on.
+func (s *Store) DeferredBytes(id base.ShardID) (total int64, err error) {
+	if err := s.beginRead(); err != nil {
+		return 0, err
+	}
+	defer s.endRead()
+	defer s.caught("reading what is to be removed", &err)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: shardKey(kindDeferred, id), UpperBound: shardEnd(kindDeferred, id)})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok; ok = it.Next() {
+		if n, k := binary.Uvarint(it.Value()); k > 0 {
+			total += int64(n)
+		}
+	}
+	return total, it.Error()
+}
