@@ -53,6 +53,12 @@ func newTestCluster(t testing.TB, n int) *testCluster {
 	for i := range n {
 		require.NotNil(t, c.logs[i])
 	}
+	for _, l := range c.logs { // each knows all
+		require.Eventually(t, func() bool {
+			info, err := l.ClusterInfo(t.Context())
+			return err == nil && len(info.Nodes) == n
+		}, 20*time.Second, time.Millisecond)
+	}
 	return c
 }
 
