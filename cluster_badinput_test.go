@@ -60,7 +60,7 @@ func (s *steadyProducer) end(t *testing.T) {
 	<-s.done
 	require.NoError(t, s.err)
 	require.NotZero(t, s.sent)
-	require.Less(t, s.worst, 3*time.Second, "the cluster was disturbed")
+	require.Less(t, s.worst, 10*time.Second, "the cluster was disturbed")
 }
 
 // intruder is the config of a node that is not of the cluster.
@@ -283,7 +283,7 @@ func TestClusterOpenCancelled(t *testing.T) {
 			select {
 			case err := <-errs:
 				require.ErrorIs(t, err, context.Canceled)
-				require.ErrorContains(t, err, "node 3 at "+seeds[3])
+				require.ErrorContains(t, err, "has not entered its cluster: node ")
 			case <-time.After(10 * time.Second):
 				require.Fail(t, "Open hangs")
 			}

@@ -105,7 +105,7 @@ func (c *cluster) tryToEnter(ctx context.Context) (done bool, waiting string, er
 		case isRefusedForGood(err):
 			return false, "", err
 		case ctx.Err() != nil:
-			return false, "", ctx.Err()
+			return false, "", fmt.Errorf("leat: node %d has not entered its cluster: node %d at %s: %w", c.self, m.Node, m.RaftAddr, ctx.Err())
 		case err != nil:
 			if waiting = fmt.Sprintf("node %d at %s: %v", m.Node, m.RaftAddr, err); isStranger(err) {
 				strangers = append(strangers, fmt.Errorf("node %d at %s: %w", m.Node, m.RaftAddr, err))
@@ -204,7 +204,7 @@ func (c *cluster) tryToJoin(ctx context.Context, others []clusterMember) (done b
 		case errors.As(err, &remote) && remote.Code == callRefused:
 			return false, "", fmt.Errorf("leat: node %d cannot join: %w", c.self, err)
 		case ctx.Err() != nil:
-			return false, "", ctx.Err()
+			return false, "", fmt.Errorf("leat: node %d has not entered its cluster: node %d at %s: %w", c.self, m.Node, m.RaftAddr, ctx.Err())
 		case err != nil:
 			waiting = fmt.Sprintf("node %d at %s: %v", m.Node, m.RaftAddr, err)
 			continue
