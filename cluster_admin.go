@@ -149,20 +149,14 @@ func (l *Log) DrainNode(ctx context.Context, node uint64) error {
 		return err
 	}
 	defer end()
-	_, img, err := c.changeMetadata(ctx, func(*raftmeta.Image) (raftmeta.Command, error) {
-		return &raftmeta.DrainBroker{Node: base.NodeID(node)}, nil
-	})
+	img, err := c.setDraining(ctx, node, true)
 	if err != nil {
-		return nodeError(node, err)
+		return err
 	}
 	w := c.machine.Watch(img)
 	defer w.Close()
 	for {
-		empty := true
-		for s := range img.ShardsOn(base.NodeID(node)) {
-			empty = empty && s.ID == raftmeta.MetadataShard
-		}
-		if empty {
+		if shardsOn(img, node) == 0 {
 			return nil
 		}
 		d, err := w.Next(ctx)
@@ -180,10 +174,28 @@ func (l *Log) UndrainNode(ctx context.Context, node uint64) error {
 		return err
 	}
 	defer end()
-	_, _, err = c.changeMetadata(ctx, func(*raftmeta.Image) (raftmeta.Command, error) {
-		return &raftmeta.DrainBroker{Node: base.NodeID(node), Cancel: true}, nil
+	_, err = c.setDraining(ctx, node, false)
+	return err
+}
+
+// setDraining says that a node is to lose its replicas, or that it may keep what it has,
+// and returns metadata that knows it. The moves are begun by who leads the metadata.
+func (c *cluster) setDraining(ctx context.Context, node uint64, draining bool) (*raftmeta.Image, error) {
+	_, img, err := c.changeMetadata(ctx, func(*raftmeta.Image) (raftmeta.Command, error) {
+		return &raftmeta.DrainBroker{Node: base.NodeID(node), Cancel: !draining}, nil
 	})
-	return nodeError(node, err)
+	return img, nodeError(node, err)
+}
+
+// shardsOn counts the shards of partitions that have a replica on a node, those included
+// that come and go: RemoveNode refuses a node that has one.
+func shardsOn(img *raftmeta.Image, node uint64) (n int) {
+	for s := range img.ShardsOn(base.NodeID(node)) {
+		if s.ID != raftmeta.MetadataShard {
+			n++
+		}
+	}
+	return n
 }
 
 // RemoveNode takes a node that DrainNode has emptied out of the cluster for good: its

@@ -116,6 +116,13 @@ func (b *kafkaBackend) Cluster() kafka.Cluster {
 	return b.cluster
 }
 
+func (b *kafkaBackend) Membership() kafka.Membership {
+	if b.log.cluster == nil {
+		return nil
+	}
+	return kafkaMembership{b.log}
+}
+
 func (b *kafkaBackend) Topic(name string) kafka.Topic { return b.wrap(b.log.catalog.topic(name)) }
 
 func (b *kafkaBackend) TopicByID(id [16]byte) kafka.Topic { return b.wrap(b.log.catalog.topicByID(id)) }

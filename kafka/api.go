@@ -15,6 +15,8 @@ type api struct {
 	shape    shape
 	// handle answers a request. Produce and Fetch have nil: conn calls them.
 	handle func(ctx context.Context, c *conn, req kmsg.Request) kmsg.Response
+	// clustered is true for an API that a standalone Log does not serve.
+	clustered bool
 }
 
 // never is the first flexible version of an API that has none.
@@ -41,6 +43,8 @@ func makeAPIs() []api {
 	fetch := newAPI(kmsg.Fetch, 4, 18, 12,
 		"i32:-14 i32 i32 i32:3+ i8:4+ i32:7+ i32:7+ [str:-12 uuid:13+ [i32 i32:9+ i64 i32:12+ i64:5+ i32]] [str:-12 uuid:13+ *i32]:7+ str:11+", nil)
 	fetch.shape.tagged = map[uint32][]field{1: parseFields("i32 i64")} // the state of a replica
+	unregister := newAPI(kmsg.UnregisterBroker, 0, 0, 0, "i32", typed(unregisterBroker))
+	unregister.clustered = true
 	return []api{
 		newAPI(kmsg.Produce, 0, 13, 9, "str:3+ i16 i32 [str:-12 uuid:13+ [i32 bytes]]", nil),
 		fetch,
@@ -73,6 +77,7 @@ func makeAPIs() []api {
 		newAPI(kmsg.OffsetDelete, 0, 0, never, "str [str [i32]]", serveGroup),
 		newAPI(kmsg.DescribeCluster, 0, 2, 0, "bool i8:1+ bool:2+", typed(describeCluster)),
 		newAPI(kmsg.DescribeProducers, 0, 0, 0, "[str *i32]", typed(describeProducers)),
+		unregister,
 		newAPI(kmsg.ConsumerGroupHeartbeat, 0, 1, 0, "str str i32 str str i32 *str str:1+ str [uuid *i32]", serveGroup),
 		newAPI(kmsg.ConsumerGroupDescribe, 0, 1, 0, "*str bool", serveGroup),
 		newAPI(kmsg.DescribeTopicPartitions, 0, 0, 0, "[str] i32 {str i32}", typed(describeTopicPartitions)),
@@ -87,6 +92,9 @@ func findAPI(key int16) *api {
 	}
 	return &apis[i]
 }
+
+// served reports whether the backend has what an API is about.
+func (a *api) served(b Backend) bool { return !a.clustered || b.Membership() != nil }
 
 // serveGroup asks the group coordinator.
 func serveGroup(ctx context.Context, c *conn, req kmsg.Request) kmsg.Response {

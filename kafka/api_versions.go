@@ -7,10 +7,12 @@ import (
 )
 
 // apiVersions tells which APIs there are.
-func apiVersions(context.Context, *conn, *kmsg.ApiVersionsRequest) kmsg.Response {
+func apiVersions(_ context.Context, c *conn, _ *kmsg.ApiVersionsRequest) kmsg.Response {
 	resp := kmsg.NewPtrApiVersionsResponse()
 	for i := range apis {
-		resp.ApiKeys = append(resp.ApiKeys, apiVersion(&apis[i]))
+		if apis[i].served(c.server.backend) {
+			resp.ApiKeys = append(resp.ApiKeys, apiVersion(&apis[i]))
+		}
 	}
 	return resp
 }

@@ -59,6 +59,9 @@ type Backend interface {
 	// NodeConfig returns what this node is set to, by Kafka's names of a broker's
 	// properties. The listener adds its own limits. The map is the caller's.
 	NodeConfig() map[string]string
+	// Membership returns what manages the nodes of the cluster, nil on a standalone
+	// Log. Which of the two it is does not change.
+	Membership() Membership
 	// LogDir describes where this node keeps its partitions.
 	LogDir(ctx context.Context) (LogDir, error)
 

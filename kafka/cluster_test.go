@@ -30,6 +30,7 @@ type fakeCluster struct {
 	coordinator int32
 	loading     bool
 	moving      []OngoingReassignment
+	draining    map[int32]bool
 	deposed     map[int32]bool // nodes whose Append and ReadBarrier learn that they lead no longer
 }
 
@@ -118,7 +119,7 @@ type fakeNode struct {
 var _ Backend = (*fakeNode)(nil)
 
 func newFakeCluster(t testing.TB, limits Limits) *fakeCluster {
-	fc := &fakeCluster{coordinator: 2, deposed: make(map[int32]bool)}
+	fc := &fakeCluster{coordinator: 2, deposed: make(map[int32]bool), draining: make(map[int32]bool)}
 	for i := range int32(3) {
 		n := &fakeNode{cluster: fc, id: i + 1, rack: string(rune('a' + i))}
 		fc.nodes = append(fc.nodes, n)
@@ -206,6 +207,36 @@ func (n *fakeNode) Code(error) Code               { return UnknownServerError }
 func (n *fakeNode) Clock() base.Clock             { return base.SystemClock{} }
 func (n *fakeNode) NodeID() int32                 { return n.id }
 func (n *fakeNode) NodeConfig() map[string]string { return map[string]string{"broker.rack": n.rack} }
+
+func (n *fakeNode) Membership() Membership { return n.cluster }
+
+// Member knows nodes 1 to 3, which have a shard each until they drain.
+func (fc *fakeCluster) Member(node int32) (Member, bool) {
+	fc.mu.Lock()
+	defer fc.mu.Unlock()
+	m := Member{Draining: fc.draining[node]}
+	if !m.Draining {
+		m.Shards = 1
+	}
+	return m, node >= 1 && node <= 3
+}
+
+func (fc *fakeCluster) SetDraining(_ context.Context, node int32, draining bool) error {
+	fc.mu.Lock()
+	defer fc.mu.Unlock()
+	fc.draining[node] = draining
+	return nil
+}
+
+func (fc *fakeCluster) Remove(_ context.Context, node int32) error {
+	switch m, ok := fc.Member(node); {
+	case !ok:
+		return refuse(BrokerIDNotRegistered, "there is no node %d", node)
+	case m.Shards > 0:
+		return refuse(InvalidRequest, "node %d has replicas", node)
+	}
+	return nil
+}
 
 func (n *fakeNode) Cluster() Cluster {
 	c := Cluster{ID: "fake", Controller: 3}

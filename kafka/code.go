@@ -56,6 +56,7 @@ const (
 	GroupSubscribedToTopic       Code = 86
 	InvalidRecord                Code = 87
 	UnknownTopicID               Code = 100
+	BrokerIDNotRegistered        Code = 102
 	InconsistentTopicID          Code = 103
 	FetchSessionTopicIDError     Code = 106
 	FencedMemberEpoch            Code = 110

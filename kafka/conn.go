@@ -281,7 +281,7 @@ func (c *conn) handle(frame []byte, held int64) (err error) {
 	if c.client.ID != string(r.clientID) {
 		c.client.ID = string(r.clientID)
 	}
-	if r.api == nil {
+	if r.api == nil || !r.api.served(c.server.backend) {
 		return fmt.Errorf("%w: API key %d is not served", errMalformed, r.key)
 	}
 	r.begun = begun

@@ -37,7 +37,7 @@ func (c *conn) brokerConfigs() map[string]string {
 	return all
 }
 
-// describeConfigs tells the configs of topics and of this node.
+// describeConfigs tells the configs of topics and of nodes.
 func describeConfigs(_ context.Context, c *conn, req *kmsg.DescribeConfigsRequest) kmsg.Response {
 	resp := kmsg.NewPtrDescribeConfigsResponse()
 	type key struct {
@@ -52,7 +52,7 @@ func describeConfigs(_ context.Context, c *conn, req *kmsg.DescribeConfigsReques
 		}
 		o := kmsg.NewDescribeConfigsResponseResource()
 		o.ResourceType, o.ResourceName = want.ResourceType, want.ResourceName
-		all, own, err := c.resourceConfigs(want.ResourceType, want.ResourceName)
+		all, own, err := c.resourceConfigs(want.ResourceType, want.ResourceName, want.ConfigNames)
 		o.ErrorCode, o.ErrorMessage = c.describe(err)
 		for _, name := range sortedNames(all) {
 			if want.ConfigNames != nil && !slices.Contains(want.ConfigNames, name) {
@@ -72,8 +72,14 @@ func describedConfig(kind kmsg.ConfigResourceType, name, value string, own, syno
 	if kind == kmsg.ConfigResourceTypeBroker {
 		p.ReadOnly, p.Source = true, kmsg.ConfigSourceStaticBrokerConfig
 	}
-	p.IsDefault = !own && !p.ReadOnly
 	p.ConfigType = configType(name, value)
+	if kind == kmsg.ConfigResourceTypeBroker && name == drainingProperty {
+		p.ReadOnly, p.Source, p.ConfigType = false, kmsg.ConfigSourceDefaultConfig, kmsg.ConfigTypeBoolean
+		if value == "true" {
+			p.Source = kmsg.ConfigSourceDynamicBrokerConfig
+		}
+	}
+	p.IsDefault = p.Source == kmsg.ConfigSourceDefaultConfig
 	if synonyms {
 		s := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
 		s.Name, s.Value, s.Source = name, &value, p.Source
@@ -96,7 +102,7 @@ func configType(name, value string) kmsg.ConfigType {
 	return kmsg.ConfigTypeString
 }
 
-func (c *conn) resourceConfigs(kind kmsg.ConfigResourceType, name string) (all map[string]string, own map[string]bool, err error) {
+func (c *conn) resourceConfigs(kind kmsg.ConfigResourceType, name string, wanted []string) (all map[string]string, own map[string]bool, err error) {
 	switch kind {
 	case kmsg.ConfigResourceTypeTopic:
 		t := c.server.backend.Topic(name)
@@ -106,13 +112,8 @@ func (c *conn) resourceConfigs(kind kmsg.ConfigResourceType, name string) (all m
 		all, own = t.Properties()
 		return all, own, nil
 	case kmsg.ConfigResourceTypeBroker:
-		if name == "" { // the defaults of all brokers: nothing is kept there
-			return nil, nil, nil
-		}
-		if name != strconv.Itoa(int(c.server.self)) {
-			return nil, nil, refuse(InvalidRequest, "this is node %d: it does not know the config of node %q, ask that", c.server.self, name)
-		}
-		return c.brokerConfigs(), nil, nil
+		all, err = c.nodeConfigs(name, wanted)
+		return all, nil, err
 	}
 	return nil, nil, refuse(InvalidRequest, "only topics and nodes have a config here, not resources of type %d", kind)
 }

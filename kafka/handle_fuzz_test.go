@@ -54,7 +54,7 @@ func FuzzHandle(f *testing.F) {
 	s, err := store.Open(store.Options{Dir: "node", FS: store.NewMemFS()})
 	require.NoError(f, err)
 	f.Cleanup(func() { require.NoError(f, s.Close()) })
-	fc := &fakeCluster{coordinator: 1, deposed: make(map[int32]bool)}
+	fc := &fakeCluster{coordinator: 1, deposed: make(map[int32]bool), draining: make(map[int32]bool)}
 	node := &fakeNode{cluster: fc, id: 1, store: s, addr: "127.0.0.1:1"}
 	fc.nodes = append(fc.nodes, node)
 	// The random requests name "", "n", "na", ... and partitions of any number.

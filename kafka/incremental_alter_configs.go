@@ -6,7 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// incrementalAlterConfigs changes properties of topics (KIP-339).
+// incrementalAlterConfigs changes properties of topics, and whether nodes drain
+// (KIP-339).
 func incrementalAlterConfigs(ctx context.Context, c *conn, req *kmsg.IncrementalAlterConfigsRequest) kmsg.Response {
 	resp := kmsg.NewPtrIncrementalAlterConfigsResponse()
 	times := make(map[configResource]int, len(req.Resources))
@@ -49,6 +50,12 @@ func (c *conn) changeConfigs(ctx context.Context, r *kmsg.IncrementalAlterConfig
 		}
 		a.Changes = append(a.Changes, change)
 	}
+	if r.ResourceType == kmsg.ConfigResourceTypeBroker {
+		if err := a.checkNames(); err != nil {
+			return err
+		}
+		return c.alterNode(ctx, r.ResourceName, a)
+	}
 	return c.alterTopicConfigs(ctx, r.ResourceType, r.ResourceName, a)
 }
 
@@ -57,11 +64,19 @@ func (c *conn) alterTopicConfigs(ctx context.Context, kind kmsg.ConfigResourceTy
 	if kind != kmsg.ConfigResourceTypeTopic {
 		return refuse(InvalidRequest, "only the configs of topics can be altered, not of resources of type %d", kind)
 	}
+	if err := a.checkNames(); err != nil {
+		return err
+	}
+	return c.server.backend.AlterConfigs(ctx, name, a)
+}
+
+// checkNames refuses two changes of one property: which comes first is not said.
+func (a *ConfigAlteration) checkNames() error {
 	seen := make(map[string]struct{}, len(a.Changes))
 	for i := range a.Changes {
 		if !first(seen, a.Changes[i].Name) {
 			return refuse(InvalidRequest, "property %q is named twice", a.Changes[i].Name)
 		}
 	}
-	return c.server.backend.AlterConfigs(ctx, name, a)
+	return nil
 }

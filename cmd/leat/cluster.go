@@ -5,8 +5,8 @@ import "github.com/spf13/cobra"
 func (a *app) clusterCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cluster",
-		Short: "Show the brokers, and move partitions between them",
+		Short: "Show the brokers, move partitions between them, and drain and remove nodes",
 	}
-	cmd.AddCommand(a.clusterStatusCommand(), a.clusterReassignCommand())
+	cmd.AddCommand(a.clusterStatusCommand(), a.clusterReassignCommand(), a.clusterDrainCommand(), a.clusterRemoveCommand())
 	return cmd
 }

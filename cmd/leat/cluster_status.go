@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // clusterStatus is how cluster status tells of the cluster.
@@ -27,6 +29,7 @@ type brokerStatus struct {
 	Rack     *string `json:"rack"`
 	Leaders  int     `json:"leaders"`
 	Replicas int     `json:"replicas"`
+	Draining *bool   `json:"draining"` // null if the brokers do not tell
 }
 
 type troubledPartition struct {
@@ -43,12 +46,14 @@ func (a *app) clusterStatusCommand() *cobra.Command {
 		Short: "Show brokers, their leaders and replicas, and partitions in trouble",
 		Args:  cobra.NoArgs,
 	}
-	cmd.RunE = a.administers(func(ctx context.Context, adm *kadm.Client, _ []string) error {
-		m, err := adm.Metadata(ctx)
+	cmd.RunE = a.asks(func(ctx context.Context, client *kgo.Client, _ []string) error {
+		m, err := kadm.NewClient(client).Metadata(ctx)
 		if err != nil {
 			return err
 		}
 		s := newClusterStatus(&m)
+		states, _ := nodeStates(ctx, client, m.Brokers.NodeIDs()...) // other Kafkas cannot tell, and need not
+		s.addStates(states)
 		return a.print(s, s.write)
 	})
 	return cmd
@@ -65,10 +70,18 @@ func newClusterStatus(m *kadm.Metadata) *clusterStatus {
 		})
 	}
 	for _, b := range m.Brokers {
-		s.Brokers = append(s.Brokers, brokerStatus{b.NodeID, fmt.Sprintf("%s:%d", b.Host, b.Port), b.Rack, leaders[b.NodeID], replicas[b.NodeID]})
+		s.Brokers = append(s.Brokers, brokerStatus{b.NodeID, fmt.Sprintf("%s:%d", b.Host, b.Port), b.Rack, leaders[b.NodeID], replicas[b.NodeID], nil})
 	}
 	slices.SortFunc(s.Brokers, func(a, b brokerStatus) int { return int(a.ID) - int(b.ID) })
 	return s
+}
+
+func (s *clusterStatus) addStates(states map[int32]nodeState) {
+	for i := range s.Brokers {
+		if state, ok := states[s.Brokers[i].ID]; ok {
+			s.Brokers[i].Draining = &state.draining
+		}
+	}
 }
 
 func (s *clusterStatus) count(p *kadm.PartitionDetail, leaders, replicas map[int32]int) {
@@ -91,14 +104,17 @@ func (s *clusterStatus) write(w io.Writer) {
 	fmt.Fprintf(w, "cluster %s: %d brokers, %d topics, %d partitions\n\n", s.Cluster, len(s.Brokers), s.Topics, s.Partitions)
 	row(w, "BROKER", "ADDRESS", "RACK", "LEADERS", "REPLICAS", "")
 	for _, b := range s.Brokers {
-		rack, controller := "-", ""
+		rack, notes := "-", []string(nil)
 		if b.Rack != nil {
 			rack = *b.Rack
 		}
 		if b.ID == s.Controller {
-			controller = "controller"
+			notes = append(notes, "controller")
 		}
-		row(w, b.ID, b.Address, rack, b.Leaders, b.Replicas, controller)
+		if b.Draining != nil && *b.Draining {
+			notes = append(notes, "draining")
+		}
+		row(w, b.ID, b.Address, rack, b.Leaders, b.Replicas, strings.Join(notes, ", "))
 	}
 	fmt.Fprintf(w, "\n%d partitions are under-replicated, %d have no leader\n", len(s.UnderReplicated), len(s.WithoutLeader))
 	for _, list := range [][]troubledPartition{s.WithoutLeader, s.UnderReplicated} {

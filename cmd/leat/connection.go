@@ -130,6 +130,11 @@ func (a *app) unreachable(ctx context.Context, err error) error {
 // administers makes the RunE of a command that asks brokers for something, all of which
 // they have to answer within --timeout.
 func (a *app) administers(f func(ctx context.Context, adm *kadm.Client, args []string) error) func(*cobra.Command, []string) error {
+	return a.asks(func(ctx context.Context, c *kgo.Client, args []string) error { return f(ctx, kadm.NewClient(c), args) })
+}
+
+// asks is administers with a client that can ask for what kadm cannot.
+func (a *app) asks(f func(ctx context.Context, c *kgo.Client, args []string) error) func(*cobra.Command, []string) error {
 	return a.does(func(ctx context.Context, args []string) error {
 		c, err := a.connect(ctx)
 		if err != nil {
@@ -138,7 +143,7 @@ func (a *app) administers(f func(ctx context.Context, adm *kadm.Client, args []s
 		defer c.Close()
 		within, cancel := a.within(ctx)
 		defer cancel()
-		err = f(within, kadm.NewClient(c), args)
+		err = f(within, c, args)
 		if errors.Is(err, context.DeadlineExceeded) && context.Cause(within) != nil && ctx.Err() == nil {
 			err = hintf(context.Cause(within), "--timeout waits longer")
 		}
