@@ -31,7 +31,7 @@ func TestKafkaDrainRemove(t *testing.T) {
 		require.NoError(t, err)
 		return resp
 	}
-	alter := func(via int, node string, op kmsg.IncrementalAlterConfigOp, value string) (error, string) {
+	alter := func(via int, node string, op kmsg.IncrementalAlterConfigOp, value string) (string, error) {
 		t.Helper()
 		req := kmsg.NewPtrIncrementalAlterConfigsRequest()
 		r := kmsg.NewIncrementalAlterConfigsRequestResource()
@@ -42,7 +42,7 @@ func TestKafkaDrainRemove(t *testing.T) {
 		if o.ErrorMessage == nil {
 			o.ErrorMessage = new(string)
 		}
-		return kerr.ErrorForCode(o.ErrorCode), *o.ErrorMessage
+		return *o.ErrorMessage, kerr.ErrorForCode(o.ErrorCode)
 	}
 	state := func(via, node int) (draining bool, shards int) {
 		t.Helper()
@@ -59,7 +59,7 @@ func TestKafkaDrainRemove(t *testing.T) {
 		require.NoError(t, err)
 		return draining, shards
 	}
-	remove := func(via int, node int32) (error, string) {
+	remove := func(via int, node int32) (string, error) {
 		t.Helper()
 		req := kmsg.NewPtrUnregisterBrokerRequest()
 		req.BrokerID = node
@@ -67,35 +67,35 @@ func TestKafkaDrainRemove(t *testing.T) {
 		if o.ErrorMessage == nil {
 			o.ErrorMessage = new(string)
 		}
-		return kerr.ErrorForCode(o.ErrorCode), *o.ErrorMessage
+		return *o.ErrorMessage, kerr.ErrorForCode(o.ErrorCode)
 	}
 	const set, del = kmsg.IncrementalAlterConfigOpSet, kmsg.IncrementalAlterConfigOpDelete
 
 	_, shards := state(1, 4)
 	require.Positive(t, shards)
-	err, text := remove(2, 4)
+	text, err := remove(2, 4)
 	require.ErrorIs(t, err, kerr.InvalidRequest)
 	require.Contains(t, text, "drain it first")
 	for _, node := range []int32{9, 0, -4} {
-		err, text = remove(2, node)
+		text, err = remove(2, node)
 		require.ErrorIs(t, err, kerr.BrokerIDNotRegistered)
 		require.Contains(t, text, fmt.Sprint(node))
-		err, _ = alter(2, fmt.Sprint(node), set, "true")
+		_, err = alter(2, fmt.Sprint(node), set, "true")
 		require.ErrorIs(t, err, kerr.BrokerIDNotRegistered)
 	}
 
 	c.Kill(4)
-	err, _ = alter(1, "4", set, "true")
+	_, err = alter(1, "4", set, "true")
 	require.NoError(t, err)
 	for via := 1; via <= 3; via++ {
 		draining, _ := state(via, 4)
 		require.True(t, draining, "node %d knows it at once", via)
 	}
-	err, _ = alter(2, "4", del, "")
+	_, err = alter(2, "4", del, "")
 	require.NoError(t, err)
 	draining, _ := state(3, 4)
 	require.False(t, draining)
-	err, _ = alter(3, "4", set, "true")
+	_, err = alter(3, "4", set, "true")
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		draining, shards := state(2, 4)
@@ -104,10 +104,10 @@ func TestKafkaDrainRemove(t *testing.T) {
 	}, 50*time.Second, 50*time.Millisecond)
 
 	for via := 1; via <= 3; via++ { // the first time it does something
-		err, text = remove(via, 4)
+		text, err = remove(via, 4)
 		require.NoError(t, err, text)
 	}
-	err, _ = alter(1, "4", set, "true")
+	_, err = alter(1, "4", set, "true")
 	require.ErrorIs(t, err, kerr.BrokerIDNotRegistered)
 	info, err := c.Node(2).ClusterInfo(ctx)
 	require.NoError(t, err)
