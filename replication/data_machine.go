@@ -151,7 +151,8 @@ func (m *dataMachine) append(a *store.Apply, c *command, index base.RaftIndex) (
 		err = fmt.Errorf("a batch of %d bytes in %d", h.Size(), len(c.batch))
 	}
 	if err != nil { // the same on every replica
-		return 0, false, fmt.Errorf("%w: %w", recordbatch.ErrInvalidRecord, err)
+		err = fmt.Errorf("%w: %w", recordbatch.ErrInvalidRecord, err)
+		return a.Append(store.AppendCommand{Partition: c.partition, Position: index, Refuse: err})
 	}
 	return a.Append(store.AppendCommand{
 		Partition: c.partition,
