@@ -207,3 +207,22 @@ func TestClusterRetention(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 	require.ErrorIs(t, part.DeleteRecords(t.Context(), 1000), ErrOffsetOutOfRange)
 }
+
+func TestClusterOfFour(t *testing.T) {
+	c := newTestCluster(t, 4)
+	for i, l := range c.logs {
+		_, err := l.CreateTopic(t.Context(), fmt.Sprint("t", i), TopicConfig{Partitions: 12})
+		require.NoError(t, err)
+	}
+	info := c.settled(c.logs[3])
+	require.Len(t, info.Shards[0].Replicas, 4)
+	for _, r := range info.Shards[0].Replicas {
+		require.Equal(t, "voter", r.State, "nobody who votes becomes an observer")
+	}
+	p, err := c.logs[3].NewProducer()
+	require.NoError(t, err)
+	for i := range c.logs {
+		_, err := p.ProduceSync(t.Context(), Record{Topic: fmt.Sprint("t", i), Value: []byte("v")})
+		require.NoError(t, err)
+	}
+}

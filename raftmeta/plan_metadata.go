@@ -1,9 +1,6 @@
 package raftmeta
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // MetadataVotersMax is how many nodes vote about the metadata at most; the others
 // follow without a vote, so that every node has the Image.
@@ -11,8 +8,9 @@ const MetadataVotersMax = 5
 
 // PlanMetadata returns the move that brings the metadata's own Raft group to what
 // it should be, or nil when it is, or is on the way. Every node that is not
-// removed has a replica. Of one to three nodes all vote, of four three, of more five;
-// who votes keeps its vote if it can, also while it drains, and racks are spread.
+// removed has a replica. Of one to three nodes all vote, of four three, of more five, and
+// racks are spread. Who votes keeps its vote until it is removed, also while it drains and
+// where four vote then: a voter that became an observer would need a replica of a new id.
 func PlanMetadata(img *Image) *MoveShard {
 	s := img.Shard(MetadataShard)
 	if s == nil {
@@ -56,15 +54,6 @@ func PlanMetadata(img *Image) *MoveShard {
 	unregistered := func(n NodeID) bool { return img.Broker(n) == nil }
 	if slices.ContainsFunc(voters, unregistered) {
 		return nil
-	}
-	for len(voters) > want {
-		worst := len(voters) - 1
-		for i := len(voters) - 2; i >= 0; i-- {
-			if cmp.Or(cmp.Compare(live(voters[i]), live(voters[worst])), cmp.Compare(l.shared(voters[i], voters), l.shared(voters[worst], voters))) > 0 {
-				worst = i
-			}
-		}
-		voters = slices.Delete(voters, worst, worst+1)
 	}
 	for len(voters) < want {
 		var best NodeID
