@@ -51,7 +51,7 @@ func (c *cluster) changeMetadata(ctx context.Context, decide func(img *raftmeta.
 			return res, nil, c.orClosed(err)
 		}
 		if refused == nil {
-			c.spread(ctx, img)
+			c.spread(ctx, img, nil)
 			return res, img, nil
 		}
 	}
@@ -71,13 +71,16 @@ const spreadMax = time.Second
 // awaitRequest asks a node to answer when it knows the metadata up to an index.
 type awaitRequest struct {
 	Index base.RaftIndex `json:"index"`
+	// Topic, if it is set, is the id of a topic whose leaders the node is to know too.
+	Topic *TopicID `json:"topic,omitempty"`
 }
 
 type awaitReply struct{}
 
 // spread waits until the nodes that live know what an image has, as far as they answer:
-// who made a change sees it at whichever node he asks next.
-func (c *cluster) spread(ctx context.Context, img *raftmeta.Image) {
+// who made a change sees it at whichever node he asks next. With a topic they are to know
+// its leaders too.
+func (c *cluster) spread(ctx context.Context, img *raftmeta.Image, topic *TopicID) {
 	if c.epoch.Load() == 0 {
 		return // it is entering
 	}
@@ -89,7 +92,7 @@ func (c *cluster) spread(ctx context.Context, img *raftmeta.Image) {
 			continue
 		}
 		wg.Go(func() {
-			if _, err := callJSON[awaitReply](ctx, c.transport, b.RaftAddr, callAwait, awaitRequest{img.Index()}); err != nil {
+			if _, err := callJSON[awaitReply](ctx, c.transport, b.RaftAddr, callAwait, awaitRequest{img.Index(), topic}); err != nil {
 				c.log.cfg.Logger.Debug("a node may not know of a change of the metadata yet", "node", b.ID, "index", img.Index(), "err", err)
 			}
 		})
@@ -102,6 +105,11 @@ func (c *cluster) serveAwait(ctx context.Context, req awaitRequest) (awaitReply,
 	img, err := c.machine.Wait(ctx, req.Index)
 	if err == nil && c.epoch.Load() > 0 {
 		c.topics.adopt(img)
+	}
+	if err == nil && req.Topic != nil {
+		if t := c.log.catalog.topicByID(*req.Topic); t != nil {
+			c.awaitReady(ctx, t)
+		}
 	}
 	return awaitReply{}, err
 }

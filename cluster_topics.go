@@ -121,6 +121,7 @@ func (m *metaTopics) create(ctx context.Context, name string, cfg TopicConfig) (
 		return nil, topicError(name, ErrTopicDeleted)
 	}
 	m.cluster.awaitReady(ctx, t)
+	m.cluster.spread(ctx, m.cluster.machine.Image(), &t.id)
 	return t, nil
 }
 
