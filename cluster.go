@@ -135,7 +135,7 @@ func (c *cluster) awaitLeaders(ctx context.Context) error {
 	for {
 		changed, known := c.leaders.next(), true
 		for s := range c.machine.Image().Shards() {
-			known = known && c.leaders.get(s.ID).Node != 0
+			known = known && c.leading(s.ID).Node != 0
 		}
 		if known {
 			return nil

@@ -89,7 +89,7 @@ func (l *Log) ClusterInfo(ctx context.Context) (ClusterInfo, error) {
 			Rack: b.Rack, State: b.State().String(), Software: b.Software})
 	}
 	for s := range img.Shards() {
-		lead := c.leaders.get(s.ID)
+		lead := c.leading(s.ID)
 		si := ShardInfo{ID: uint64(s.ID), Kind: s.Kind.String(), Partitions: s.Partitions,
 			Leader: uint64(lead.Node), Term: lead.Term, Moving: s.Moving()}
 		if len(s.Preferred) > 0 {

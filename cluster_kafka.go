@@ -68,7 +68,7 @@ func (c *cluster) placements(t *Topic) []kafka.Placement {
 }
 
 func (c *cluster) placement(img *raftmeta.Image, shard base.ShardID) kafka.Placement {
-	at := c.leaders.get(shard)
+	at := c.leading(shard)
 	p := kafka.Placement{Leader: kafkaNode(at.Node), Epoch: at.epoch()}
 	s := img.Shard(shard)
 	if s == nil {
@@ -148,7 +148,7 @@ func (c *cluster) appendHere(ctx context.Context, appends []*kafka.Append, timeo
 
 // notLeader is the error for a shard that this node does not lead.
 func (c *cluster) notLeader(shard base.ShardID) error {
-	at := c.leaders.get(shard)
+	at := c.leading(shard)
 	e := &kafka.NotLeaderError{Leader: kafkaNode(at.Node), Epoch: int32(at.epoch())}
 	if at.Node == c.self {
 		e.Leader = kafka.NoNode
@@ -217,7 +217,7 @@ func (c *cluster) electLeaders(ctx context.Context, partitions []kafka.TopicPart
 			continue
 		}
 		order := img.LeaderPreference(p.Shard)
-		at := c.leaders.get(p.Shard)
+		at := c.leading(p.Shard)
 		switch {
 		case len(order) > 0 && at.Node == order[0]:
 			if !all {

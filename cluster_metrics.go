@@ -76,7 +76,7 @@ func (c *cluster) countShard(m *ClusterMetrics, img *raftmeta.Image, s *raftmeta
 	if s.Moving() {
 		m.MovingShards++
 	}
-	at := c.leaders.get(s.ID)
+	at := c.leading(s.ID)
 	if at.Node == 0 || !live(at.Node) {
 		m.OfflinePartitions += s.Partitions
 	}

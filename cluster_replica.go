@@ -371,15 +371,18 @@ func (c *cluster) trimHere(ctx context.Context, p *Partition, to Offset) (Offset
 // leaderOf returns who leads a partition, as far as this node knows. A leader that once
 // did not take a request, as one that had yet to make the partition, may lead on: where
 // this node has a replica, its Raft group knows, and tells of changes only.
-func (c *cluster) leaderOf(p *Partition) leadership {
-	at := c.leaders.get(p.shard())
+func (c *cluster) leaderOf(p *Partition) leadership { return c.leading(p.shard()) }
+
+// leading is leaderOf for a shard.
+func (c *cluster) leading(shard base.ShardID) leadership {
+	at := c.leaders.get(shard)
 	if at.Node != 0 {
 		return at
 	}
-	if sh := c.shards.get(at.Shard); sh != nil {
+	if sh := c.shards.get(shard); sh != nil {
 		if leader, term, ok := sh.raft.Leader(); ok && term >= at.Term {
-			if node := c.nodeOf(at.Shard, leader); node != 0 {
-				return leadership{Shard: at.Shard, Node: node, Term: term}
+			if node := c.nodeOf(shard, leader); node != 0 {
+				return leadership{Shard: shard, Node: node, Term: term}
 			}
 		}
 	}
