@@ -232,8 +232,8 @@ func (c *cluster) serveHello(_ context.Context, req helloRequest) (helloReply, e
 }
 
 // ErrNodeRemoved is returned by Open, and by the calls of a Log that is open, for a node
-// that was removed from its cluster. Its
-// number never returns: it may join with another one, and an empty directory.
+// that was removed from its cluster. Its number never returns: it may join with another
+// one, and an empty directory.
 var ErrNodeRemoved = errors.New("leat: the node was removed from its cluster")
 
 // removedTimeout bounds how long a node that starts asks whether it was removed.
@@ -287,7 +287,7 @@ func (c *cluster) serveJoin(ctx context.Context, req joinRequest) (joinReply, er
 	if c.machine.Image().ClusterID() == "" {
 		return joinReply{}, errors.New("the cluster is not formed yet")
 	}
-	res, img, err := c.changeMetadata(ctx, func(img *raftmeta.Image) (raftmeta.Command, error) {
+	_, img, err := c.changeMetadata(ctx, func(img *raftmeta.Image) (raftmeta.Command, error) {
 		r := req.Broker
 		if b := img.Broker(r.Node); b != nil && b.Incarnation == r.Incarnation && bytes.Equal(b.Directory[:], r.Directory[:]) {
 			return nil, nil // it has asked before
@@ -304,7 +304,6 @@ func (c *cluster) serveJoin(ctx context.Context, req joinRequest) (joinReply, er
 	case err != nil:
 		return joinReply{}, err
 	}
-	_ = res
 	// The leader of the metadata sees to the replica.
 	w := c.machine.Watch(img)
 	defer w.Close()
